@@ -1,0 +1,143 @@
+"""The command line: `imgpool serve`, `process`, `prune`. Thin: it parses, calls one function, and prints.
+
+What a command needs is imported inside it, so that `imgpool --help` loads neither Flask, Pillow nor gunicorn.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+import imgpool
+from imgpool.config import FIELDS, Settings, load, option, variable
+from imgpool.errors import ImgpoolError, SettingError
+
+SETTING_ERROR = 2
+Command = Callable[..., Any]
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(imgpool.__version__, prog_name="imgpool", message="%(prog)s %(version)s")
+def main() -> None:
+    """An image upload service on a bounded worker pool."""
+
+
+def settings_options(*names: str) -> Callable[[Command], Command]:
+    """Options for these settings (all when none is named), and `--config`. Values are checked by `imgpool.config`."""
+
+    def add(command: Command) -> Command:
+        for field in reversed([field for field in FIELDS if not names or field.name in names]):
+            help_text = f"{field.metadata['help']}  [default: {field.metadata['shown']}; {variable(field.name)}]"
+            command = click.option(option(field.name), metavar=field.name.split("_")[-1].upper(), help=help_text)(
+                command
+            )
+        return click.option("--config", metavar="FILE.toml", help="file with settings [IMGPOOL_CONFIG]")(command)
+
+    return add
+
+
+def _load(options: Mapping[str, str | None]) -> Settings:
+    try:
+        return load(options)
+    except SettingError as error:
+        _fail(str(error), SETTING_ERROR)
+
+
+def _fail(line: str, status: int) -> NoReturn:
+    click.echo(f"imgpool: {line}", err=True)
+    sys.exit(status)
+
+
+@main.command()
+@settings_options()
+def serve(**options: str | None) -> None:
+    """Serve the upload page, the status page and the API."""
+    settings = _load(options)
+    logging.basicConfig(level=logging.INFO, format="imgpool: %(levelname)s: %(message)s")
+    from imgpool.server.application import serve as serve_forever
+    from imgpool.service import StoreError
+
+    try:
+        serve_forever(settings)
+    except SettingError as error:
+        _fail(str(error), SETTING_ERROR)
+    except (ImgpoolError, StoreError) as error:
+        _fail(str(error), 1)
+
+
+@main.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path), metavar="FILE|DIR...")
+@click.option(
+    "-o",
+    "--out",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="directory of the variants",
+)
+@settings_options("workers", "recipe", "max_pixels", "isolation", "job_timeout_s", "job_memory_bytes")
+def process(paths: tuple[Path, ...], out: Path, **options: str | None) -> None:
+    """Make the variants of files and folders with the same pool and pipeline, without a server.
+
+    The variants of photo.jpg go to OUT/photo.jpg/. Exit status 0 when all were done, 1 when some failed.
+    """
+    settings = _load(options)
+    from imgpool.service import Service
+    from imgpool.service.batch import find_images, run_batch
+
+    try:
+        service = Service(settings)
+    except SettingError as error:
+        _fail(str(error), SETTING_ERROR)
+    jobs = find_images(list(paths), out)
+    if not jobs:
+        _fail("no images found", 1)
+    failed: list[tuple[Path, str]] = []
+    outcomes = run_batch(jobs, service.make_processor, workers=service.choice.workers, timeout_s=settings.job_timeout_s)
+    with click.progressbar(
+        outcomes,
+        length=len(jobs),
+        label="processing",
+        show_pos=True,
+        file=sys.stderr,
+        hidden=not sys.stderr.isatty(),
+    ) as bar:
+        failed = [(job.source, reason) for job, reason in bar if reason is not None]
+    for source, reason in failed:
+        click.echo(f"{source}: {reason}", err=True)
+    click.echo(f"{len(jobs) - len(failed)} done, {len(failed)} failed, in {out}")
+    sys.exit(1 if failed else 0)
+
+
+@main.command()
+@click.option("--older-than", required=True, metavar="AGE", help="30d, 12h, 90m or 45s since an image was finished")
+@settings_options("data_dir", "output_dir")
+def prune(older_than: str, **options: str | None) -> None:
+    """Delete finished images that are older. The server must be stopped; a running one has --retention-days."""
+    match = re.fullmatch(r"(\d+)([dhms])", older_than)
+    if match is None:
+        _fail(
+            f"--older-than: {older_than!r} is not allowed; allowed: a number with d, h, m or s, as 30d",
+            SETTING_ERROR,
+        )
+    age_s = int(match[1]) * {"d": 86_400, "h": 3600, "m": 60, "s": 1}[match[2]]
+    settings = _load(options)
+    from imgpool.service import Service, StoreError
+
+    if not (settings.data_dir / "imgpool.db").exists():
+        _fail(f"--data-dir: '{settings.data_dir}' is not allowed: it holds no imgpool.db", SETTING_ERROR)
+    service = Service(settings)
+    try:
+        service.open()
+        removed = service.prune(age_s)
+        service.close()
+    except SettingError as error:
+        _fail(str(error), SETTING_ERROR)
+    except (ImgpoolError, StoreError) as error:
+        _fail(str(error), 1)
+    click.echo(f"{removed} images deleted")

@@ -1,0 +1,63 @@
+"""The worker-pool pattern: a jobs channel, N worker threads, a results channel.
+
+Everything bounded, everything counted, nothing but the standard library, and no idea of what a job is:
+
+    def shrink(ctx: Context, path: str) -> int: ...
+
+    with WorkerPool(shrink, workers=4, jobs_capacity=16, results_capacity=16) as pool:
+        ...  # one thread submits; another iterates over pool.results
+
+Read in this order: errors, context, channel, events, statistics, pool.
+"""
+
+from imgpool.pool.channel import Channel, Slot
+from imgpool.pool.context import Context
+from imgpool.pool.errors import (
+    Cancelled,
+    ChannelClosed,
+    ChannelEmpty,
+    ChannelError,
+    ChannelFull,
+    ChannelTimeout,
+    ContextDone,
+    DeadlineExceeded,
+    PoolClosed,
+    PoolError,
+    PoolFull,
+    SlotUsed,
+    SubmitTimeout,
+)
+from imgpool.pool.events import DrainReport, Event, EventKind, Job, Outcome, Result
+from imgpool.pool.pool import JobSlot, Policy, WorkerPool
+from imgpool.pool.statistics import ChannelStatistics, PoolStatistics, WorkerState
+
+__all__ = [
+    "Cancelled",
+    "Channel",
+    "ChannelClosed",
+    "ChannelEmpty",
+    "ChannelError",
+    "ChannelFull",
+    "ChannelStatistics",
+    "ChannelTimeout",
+    "Context",
+    "ContextDone",
+    "DeadlineExceeded",
+    "DrainReport",
+    "Event",
+    "EventKind",
+    "Job",
+    "JobSlot",
+    "Outcome",
+    "Policy",
+    "PoolClosed",
+    "PoolError",
+    "PoolFull",
+    "PoolStatistics",
+    "Result",
+    "Slot",
+    "SlotUsed",
+    "SubmitTimeout",
+    "WorkerPool",
+    "WorkerState",
+]

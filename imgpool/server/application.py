@@ -1,0 +1,71 @@
+"""`imgpool serve`: gunicorn inside this process, with the options that the service needs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Flask
+from gunicorn.app.base import BaseApplication
+
+from imgpool.config import Settings
+from imgpool.server.worker import Worker
+from imgpool.service import Service
+from imgpool.web import create_app
+
+SPARE_THREADS = 32  # for status, pages and refusals, beside one for each upload that is admitted
+STOP_MARGIN_S = 5.0
+
+
+def http_threads(settings: Settings) -> int:
+    """Threads that answer HTTP: more than uploads can be admitted, so that the status page always has one."""
+    return settings.http_threads or settings.queue_capacity + SPARE_THREADS
+
+
+def gunicorn_options(settings: Settings) -> dict[str, Any]:
+    """One process (the pool lives in it), many threads, and time enough to drain."""
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return {
+        "bind": [f"{host}:{settings.port}"],
+        "workers": 1,
+        "worker_class": Worker,
+        "threads": http_threads(settings),
+        "worker_connections": 4096,
+        "backlog": 2048,
+        "keepalive": 15,
+        "timeout": 60,
+        # The master kills at this time: the requests' share and the pool's drain have to fit in it.
+        "graceful_timeout": int(settings.drain_timeout_s + STOP_MARGIN_S),
+        "max_requests": 0,  # a restart would drain the pool for nothing
+        "preload_app": False,  # threads do not survive the fork
+        "control_socket_disable": True,
+        "loglevel": "warning",
+    }
+
+
+class Application(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
+    """gunicorn with settings from imgpool instead of a command line."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        super().__init__()
+
+    def load_config(self) -> None:
+        """Called by gunicorn."""
+        for name, value in gunicorn_options(self._settings).items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Flask:
+        """Called by gunicorn in its worker process, after the fork."""
+        return create_app(self._settings, Service(self._settings))
+
+
+def serve(settings: Settings) -> None:
+    """Serve until a signal ends it; then the process exits.
+
+    Raises `SettingError`, `DataDirectoryInUse` or `StoreError` when it could not: here, in one line, and not from a
+    worker process that gunicorn would report in five.
+    """
+    service = Service(settings)
+    service.open()
+    service.close()
+    Application(settings).run()

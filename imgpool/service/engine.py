@@ -1,0 +1,231 @@
+"""The pool at work: image IDs in, records of what became of them out.
+
+Owns the worker pool, each worker's processor, the collector thread and the feeder thread. A worker moves an
+image from `queued` to `processing`, makes its variants and puts the outcome on the results channel; the
+collector alone writes `done` and `failed`. Nothing here knows of HTTP.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from imgpool.errors import ImagingError, JobCancelled, OutputFailed
+from imgpool.imaging.sandbox import Processor
+from imgpool.pool import Context, Event, JobSlot, PoolClosed, Result, WorkerPool
+from imgpool.service.files import Files
+from imgpool.service.measures import Measures
+from imgpool.service.records import Outcome, Records, StoreError, VariantRecord
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+FEED_BATCH = 200
+FIRST_RETRY_S, LONGEST_RETRY_S = 0.1, 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Attempted:
+    """What a worker sends to the collector: how the attempt at an image ended."""
+
+    error: str | None
+    format: str | None = None
+    width: int | None = None
+    height: int | None = None
+    variants: tuple[VariantRecord, ...] = ()
+
+
+class Engine:
+    """Runs images through the pool. `start` and `stop` are called once each, by one thread."""
+
+    def __init__(
+        self,
+        records: Records,
+        files: Files,
+        measures: Measures,
+        make_processor: Callable[[], Processor],
+        *,
+        workers: int,
+        queue_capacity: int,
+        job_timeout_s: float,
+    ) -> None:
+        self._records, self._files, self._measures = records, files, measures
+        self._make_processor = make_processor
+        self._job_timeout_s = job_timeout_s
+        self._processors = threading.local()
+        self._stopping = Context()
+        # As many places for results as there are workers: each can hand over its result and go on while the
+        # collector writes the one before; more would only hide a store that has become slow.
+        self.pool: WorkerPool[str, Attempted | None] = WorkerPool(
+            self._process,
+            workers,
+            jobs_capacity=queue_capacity,
+            results_capacity=workers,
+            name="imgpool",
+            observer=self._observe,
+        )
+        self._collector = threading.Thread(target=self._collect, name="imgpool-collector", daemon=True)
+        self._feeder = threading.Thread(target=self._feed, name="imgpool-feeder", daemon=True)
+        self._feed_until = 0
+
+    def start(self) -> None:
+        """Start the threads; images that were queued before this start are taken up, oldest first."""
+        self._feed_until = self._records.last_sequence()
+        self.pool.start()
+        self._collector.start()
+        self._feeder.start()
+
+    def try_reserve(self) -> JobSlot[str]:
+        """A place in the jobs channel, at once; raises `PoolFull` or `PoolClosed`."""
+        return self.pool.try_reserve()
+
+    def stop(self, timeout_s: float) -> tuple[str, ...]:
+        """Drain: finish what is in the pool, within `timeout_s` in all. Blocks.
+
+        Returns the IDs that were not finished; their records say `queued`, for the next start.
+        """
+        deadline = time.monotonic() + timeout_s
+        report = self.pool.drain(timeout_s)
+        self._stopping.cancel("the server stops")
+        # A little more than what is left, so that results which were in time are still written.
+        self._collector.join(max(1.0, deadline - time.monotonic()))
+        self._feeder.join(1.0)
+        return tuple(job.payload for job in report.unfinished)
+
+    # In a worker thread
+
+    def _observe(self, event: Event) -> None:
+        """A processor belongs to one worker thread, and these events are told in that thread."""
+        if event.kind == "worker_started":
+            self._processor()
+        elif event.kind == "worker_stopped" and hasattr(self._processors, "mine"):
+            self._processors.mine.close()
+
+    def _processor(self) -> Processor:
+        if not hasattr(self._processors, "mine"):  # at the first try, or when that failed (too many open files)
+            self._processors.mine = self._make_processor()
+        mine: Processor = self._processors.mine
+        return mine
+
+    def _process(self, context: Context, image_id: str) -> Attempted | None:
+        """The handler. None: there is nothing to record (deleted meanwhile, or handed back to the store)."""
+        begun = False
+        try:
+            begun = _retried(context, image_id, lambda: self._records.begin(image_id, time.time())) is not None
+            return _retried(context, image_id, lambda: self._attempt(context, image_id)) if begun else None
+        except JobCancelled:
+            if begun:
+                self._hand_back(image_id)
+            return None
+
+    def _attempt(self, context: Context, image_id: str) -> Attempted:
+        original = self._files.original(image_id)
+        if not original.exists():  # deleted meanwhile, or a person tidied up by hand
+            return Attempted("The original is gone from the server's disk: upload it again.")
+        staged = self._files.stage(image_id)
+        try:
+            made = self._processor().process(original, staged, timeout_s=self._job_timeout_s, cancelled=context)
+            variants = tuple(
+                VariantRecord(each.name, each.filename, each.format, each.width, each.height, each.bytes)
+                for each in made.variants
+            )
+            self._files.publish(image_id, staged)
+            return Attempted(None, made.format, made.width, made.height, variants)
+        except (JobCancelled, OutputFailed):
+            raise
+        except ImagingError as error:
+            return Attempted(str(error))
+        finally:
+            self._files.unstage(staged)
+
+    def _hand_back(self, image_id: str) -> None:
+        try:
+            self._records.hand_back(image_id)
+        except StoreError as error:  # it stays `processing`, which the next start takes up as well
+            log.error("image %s could not be handed back: %s", image_id, error)
+
+    # In the collector's thread
+
+    def _collect(self) -> None:
+        for result in self.pool.results:
+            self._record(result)
+
+    def _record(self, result: Result[str, Attempted | None]) -> None:
+        image_id = result.job.payload
+        if result.outcome == "succeeded":
+            attempted = result.value
+        elif result.outcome == "failed":
+            log.error("image %s: an error of imgpool itself", image_id, exc_info=result.error)
+            attempted = Attempted("imgpool made a mistake while it processed this image; the server's log has it.")
+        else:
+            return  # never started: its record still says `queued`
+        if attempted is None:
+            return
+        outcome = Outcome(
+            attempted.error,
+            result.waited_s,
+            result.ran_s,
+            attempted.format,
+            attempted.width,
+            attempted.height,
+            attempted.variants,
+        )
+        try:
+            # Until it can be written the results channel fills, the workers wait, admission says no.
+            kept = _retried(self._stopping, image_id, lambda: self._records.finish(image_id, time.time(), outcome))
+        except JobCancelled:
+            return  # still `processing` on disk: done again at the next start
+        if kept:
+            self._measures.finished(done=outcome.error is None, wait_s=result.waited_s, service_s=result.ran_s)
+        else:
+            self._delete_files(image_id)
+
+    def _delete_files(self, image_id: str) -> None:
+        """The image was deleted while it was processed: what the worker just published must go too."""
+        try:
+            self._files.delete(image_id)
+        except OSError as error:
+            log.error("files of deleted image %s are left until the next start: %s", image_id, error)
+
+    # In the feeder's thread
+
+    def _feed(self) -> None:
+        """Queue what an earlier run left queued, oldest first, waiting for room as any sender does."""
+        after = 0
+        while after < self._feed_until and not self._stopping.done:
+            try:
+                batch = _retried(self._stopping, "backlog", lambda: self._records.backlog(after, FEED_BATCH))  # noqa: B023
+            except JobCancelled:
+                return
+            if not batch:
+                return
+            for sequence, image_id in batch:
+                if sequence > self._feed_until:
+                    return
+                try:
+                    self.pool.submit(image_id)
+                except PoolClosed:
+                    return
+                after = sequence
+
+
+def _retried(context: Context, what: str, action: Callable[[], T]) -> T:
+    """Do it until the disk and the store let it happen; raises `JobCancelled` when the context ends first.
+
+    Such a failure is the server's and not the image's: it costs time and never an image. Whoever waits here
+    fills the channel behind it, until admission refuses.
+    """
+    pause_s = FIRST_RETRY_S
+    while True:
+        try:
+            return action()
+        except (OSError, StoreError, OutputFailed) as error:
+            log.error("%s: trying again in %.1f s: %s", what, pause_s, error)
+        if context.wait(pause_s):
+            raise JobCancelled("the server stops")
+        pause_s = min(pause_s * 2, LONGEST_RETRY_S)

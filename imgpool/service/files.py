@@ -1,0 +1,227 @@
+"""Where originals and variants lie, and the seam where that is decided.
+
+`Files` is the contract; `Directory` keeps it in two directories, and any other store has to pass the same
+tests (`tests/contract/test_files.py`). A file is whole under its final name or it is not there.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from imgpool.errors import SettingError
+
+SWEEP_BATCH = 500
+
+
+class NewOriginal(Protocol):
+    """The bytes of one upload on their way in. Used by one thread; `commit` or `discard` ends it."""
+
+    def write(self, chunk: bytes) -> None:
+        """Append; raises OSError as files do."""
+
+    def path(self) -> Path:
+        """A local file that holds what was written so far (flushed)."""
+
+    def commit(self) -> None:
+        """Sync to the disk and take the final name: after this the original survives a crash."""
+
+    def discard(self) -> None:
+        """Forget the bytes; idempotent, and nothing after `commit`."""
+
+
+class Files(Protocol):
+    """Keeps originals and variants. Every method may block on the disk, and any thread may call it; OSError
+    says that the store cannot do it now.
+    """
+
+    def new_original(self, image_id: str) -> NewOriginal:
+        """Begin an upload."""
+
+    def original(self, image_id: str) -> Path:
+        """A local path to read the original from."""
+
+    def stage(self, image_id: str) -> Path:
+        """An empty local directory to make variants in."""
+
+    def publish(self, image_id: str, staged: Path) -> None:
+        """Put the staged variants in place, all at once, instead of any older ones."""
+
+    def unstage(self, staged: Path) -> None:
+        """Throw a staged directory away; idempotent."""
+
+    def variant(self, image_id: str, filename: str) -> Path:
+        """A local path of a published variant; it may be missing."""
+
+    def delete(self, image_id: str) -> None:
+        """Remove original and variants; idempotent."""
+
+    def sweep(self, known: Callable[[Iterable[str]], set[str]]) -> int:
+        """At start, before uploads: remove what a crash left half made and what has no record. Returns how many."""
+
+    def free_bytes(self) -> int:
+        """Room left for originals and variants, the smaller of the two."""
+
+
+class Directory:
+    """`Files` in `originals/ID` under `data_dir` and `ID/FILENAME` under `output_dir`.
+
+    What is half made has another name: `originals/ID.part`, and `OUTPUT/.staged-ID` for variants, so that a
+    rename on the same disk is all it takes.
+    """
+
+    def __init__(self, data_dir: Path, output_dir: Path) -> None:
+        self._originals = data_dir / "originals"
+        self._output = output_dir
+        self._originals.mkdir(parents=True, exist_ok=True)
+        self._output.mkdir(parents=True, exist_ok=True)
+        self._claim(data_dir)
+
+    def _claim(self, data_dir: Path) -> None:
+        """Two data directories with one output directory would sweep away each other's variants."""
+        owner = _read_or_write(data_dir / "data-id", secrets.token_hex(16))
+        if _read_or_write(self._output / ".imgpool-data-id", owner) != owner:
+            raise SettingError(
+                f"--output-dir: '{self._output}' is not allowed: it holds the variants of another data directory than "
+                f"'{data_dir}'; allowed: a directory of its own"
+            )
+
+    def new_original(self, image_id: str) -> NewOriginal:
+        """See `Files.new_original`."""
+        return _PartFile(self._originals / image_id)
+
+    def original(self, image_id: str) -> Path:
+        """See `Files.original`."""
+        return self._originals / image_id
+
+    def stage(self, image_id: str) -> Path:
+        """See `Files.stage`."""
+        staged = self._output / f".staged-{image_id}"
+        self.unstage(staged)
+        staged.mkdir()
+        return staged
+
+    def publish(self, image_id: str, staged: Path) -> None:
+        """See `Files.publish`."""
+        final = self._output / image_id
+        if final.exists():  # from an attempt that was cut off between this rename and its record
+            self._remove_tree(final)
+        staged.rename(final)
+        _sync_directory(self._output)
+
+    def unstage(self, staged: Path) -> None:
+        """See `Files.unstage`."""
+        shutil.rmtree(staged, ignore_errors=True)
+
+    def variant(self, image_id: str, filename: str) -> Path:
+        """See `Files.variant`."""
+        return self._output / image_id / filename
+
+    def delete(self, image_id: str) -> None:
+        """See `Files.delete`."""
+        self._remove_tree(self._output / image_id)
+        (self._originals / image_id).unlink(missing_ok=True)
+
+    def sweep(self, known: Callable[[Iterable[str]], set[str]]) -> int:
+        """See `Files.sweep`."""
+        removed = 0
+        for directory in (self._originals, self._output):
+            for names in _batches(directory):
+                keep = known(names)
+                for name in names:
+                    if name in keep:
+                        continue
+                    path = directory / name
+                    if path.is_dir():
+                        self._remove_tree(path)
+                    else:
+                        path.unlink(missing_ok=True)
+                    removed += 1
+        return removed
+
+    def free_bytes(self) -> int:
+        """See `Files.free_bytes`."""
+        return min(shutil.disk_usage(self._originals).free, shutil.disk_usage(self._output).free)
+
+    def _remove_tree(self, directory: Path) -> None:
+        """All at once for whoever looks: renamed aside first, so a crash leaves no half-emptied variants."""
+        aside = directory.with_name(f".staged-{directory.name.removeprefix('.staged-')}-gone")
+        shutil.rmtree(aside, ignore_errors=True)
+        with suppress(FileNotFoundError):
+            directory.rename(aside)
+            shutil.rmtree(aside, ignore_errors=True)
+
+
+class _PartFile:
+    def __init__(self, final: Path) -> None:
+        self._final = final
+        self._part = final.with_name(final.name + ".part")
+        self._file: BinaryIO | None = self._part.open("xb", buffering=0)
+
+    def write(self, chunk: bytes) -> None:
+        assert self._file is not None  # noqa: S101
+        view = memoryview(chunk)
+        while view:  # an unbuffered write may take less than all, when the disk fills up for one
+            view = view[self._file.write(view) :]
+
+    def path(self) -> Path:
+        return self._part
+
+    def commit(self) -> None:
+        assert self._file is not None  # noqa: S101
+        os.fsync(self._file.fileno())
+        self._file.close()
+        self._file = None
+        self._part.rename(self._final)
+        _sync_directory(self._final.parent)
+
+    def discard(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+        self._part.unlink(missing_ok=True)
+
+
+def _read_or_write(path: Path, text: str) -> str:
+    with suppress(FileExistsError), path.open("x") as file:
+        file.write(text)
+    return path.read_text()
+
+
+@contextmanager
+def _directory_descriptor(path: Path) -> Iterator[int]:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _sync_directory(path: Path) -> None:
+    """A rename survives a power cut only when the directory itself is synced."""
+    with _directory_descriptor(path) as descriptor:
+        os.fsync(descriptor)
+
+
+def _batches(directory: Path) -> Iterator[list[str]]:
+    """The names in a directory that are ours (an image ID, or something half made of one), in batches."""
+    names: list[str] = []
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            if is_image_id(entry.name.removeprefix(".staged-").removesuffix("-gone").removesuffix(".part")):
+                names.append(entry.name)
+            if len(names) == SWEEP_BATCH:
+                yield names
+                names = []
+    if names:
+        yield names
+
+
+def is_image_id(text: str) -> bool:
+    """Whether this is 128 bits in lower-case hex."""
+    return len(text) == 32 and all(character in "0123456789abcdef" for character in text)

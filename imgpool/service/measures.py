@@ -1,0 +1,159 @@
+"""What is measured while the service runs: rates, waits, counters since the start. In memory only.
+
+All of it is guarded by one lock; nothing here blocks for longer than a copy of a few thousand numbers.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+RATE_WINDOW_S = 60
+SAMPLES = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Percentiles:
+    """Seconds; None while nothing was measured."""
+
+    p50: float | None
+    p99: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One snapshot. received = accepted + refused; rates are per second over the last minute (or since the start)."""
+
+    accepted: int
+    refused: int
+    refused_by: dict[str, int]
+    done: int
+    failed: int
+    arrivals_per_s: float
+    done_per_s: float
+    wait_s: Percentiles
+    service_s: Percentiles
+
+    @property
+    def received(self) -> int:
+        """Uploads that were decided on, one way or the other."""
+        return self.accepted + self.refused
+
+
+class _Rate:
+    """Events per second over the last `RATE_WINDOW_S` seconds, in one bucket a second."""
+
+    def __init__(self, now: float) -> None:
+        self._start = now
+        self._buckets: deque[tuple[int, int]] = deque()
+
+    def count(self, now: float) -> None:
+        second = int(now)
+        if self._buckets and self._buckets[-1][0] == second:
+            self._buckets[-1] = (second, self._buckets[-1][1] + 1)
+        else:
+            self._buckets.append((second, 1))
+        self._forget(now)
+
+    def per_s(self, now: float) -> float:
+        self._forget(now)
+        window = min(max(now - self._start, 1.0), RATE_WINDOW_S)
+        return sum(n for _, n in self._buckets) / window
+
+    def _forget(self, now: float) -> None:
+        while self._buckets and self._buckets[0][0] <= now - RATE_WINDOW_S:
+            self._buckets.popleft()
+
+
+class Measures:
+    """Counts what happens; any thread may call any method."""
+
+    def __init__(self, workers: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._lock = threading.Lock()
+        self._clock = clock
+        self._workers = workers
+        now = clock()
+        self._arrivals, self._finished = _Rate(now), _Rate(now)
+        self._accepted = self._done = self._failed = 0
+        self._refused: Counter[str] = Counter()
+        self._waits: deque[float] = deque(maxlen=SAMPLES)
+        self._services: deque[float] = deque(maxlen=SAMPLES)
+
+    def accepted(self) -> None:
+        """An upload became an image."""
+        with self._lock:
+            self._accepted += 1
+            self._arrivals.count(self._clock())
+
+    def refused(self, reason: str) -> None:
+        """An upload was turned away."""
+        with self._lock:
+            self._refused[reason] += 1
+            self._arrivals.count(self._clock())
+
+    def finished(self, *, done: bool, wait_s: float | None, service_s: float | None) -> None:
+        """An image ended; the durations are None when they were not measured in this process."""
+        with self._lock:
+            if done:
+                self._done += 1
+            else:
+                self._failed += 1
+            self._finished.count(self._clock())
+            if wait_s is not None:
+                self._waits.append(wait_s)
+            if service_s is not None:
+                self._services.append(service_s)
+
+    def snapshot(self) -> Measured:
+        """Everything at one moment."""
+        with self._lock:
+            now = self._clock()
+            return Measured(
+                accepted=self._accepted,
+                refused=self._refused.total(),
+                refused_by=dict(self._refused),
+                done=self._done,
+                failed=self._failed,
+                arrivals_per_s=self._arrivals.per_s(now),
+                done_per_s=self._finished.per_s(now),
+                wait_s=_percentiles(self._waits),
+                service_s=_percentiles(self._services),
+            )
+
+    def estimate_wait_s(self, ahead: int) -> float | None:
+        """How long an image would wait with `ahead` images before it: Little's law, W = L / throughput.
+
+        The throughput is what the workers can do, workers / mean service time of the last images, and not the
+        arrivals' rate: after a quiet minute the last minute's rate would promise hours. None before the first image.
+        """
+        with self._lock:
+            if not self._services:
+                return None
+            mean = sum(self._services) / len(self._services)
+            return ahead * mean / self._workers
+
+    def retry_after_s(self, ahead: int) -> int:
+        """When to come back, in whole seconds: about when half of what is ahead is done, spread by a random
+        half so that those who were refused together do not come back together. From 1 to 120.
+        """
+        wait = self.estimate_wait_s(ahead)
+        if wait is None:
+            wait = 2.0
+        return min(120, max(1, math.ceil(wait / 2 * random.uniform(1.0, 1.5))))  # noqa: S311 - jitter
+
+
+def _percentiles(samples: deque[float]) -> Percentiles:
+    if not samples:
+        return Percentiles(None, None)
+    ordered = sorted(samples)
+    return Percentiles(_nearest_rank(ordered, 0.50), _nearest_rank(ordered, 0.99))
+
+
+def _nearest_rank(ordered: list[float], share: float) -> float:
+    """The nearest-rank percentile: the smallest sample that at least `share` of all do not exceed."""
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]

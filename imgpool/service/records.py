@@ -1,0 +1,147 @@
+"""What is known of each image, and the seam where it is kept.
+
+`Records` is the contract; `imgpool.service.sqlite` keeps it in one file, and any other store has to pass
+the same tests (`tests/contract/test_records.py`). Records never hold bytes of images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+State = Literal["queued", "processing", "done", "failed"]
+STATES: tuple[State, ...] = ("queued", "processing", "done", "failed")
+
+
+@dataclass(frozen=True, slots=True)
+class VariantRecord:
+    """One file made from an original: `filename` is its name in OUTPUT/ID, sides in pixels."""
+
+    name: str
+    filename: str
+    format: str
+    width: int
+    height: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRecord:
+    """One accepted image. Times `_at` are seconds since the epoch; `_s` are measured monotonic durations.
+
+    `sequence` grows with each accepted image and orders the listing; `format`, `width` and `height` are
+    those of the original as a person sees it (after orientation).
+    """
+
+    id: str
+    sequence: int
+    name: str
+    state: State
+    bytes: int
+    format: str
+    width: int | None
+    height: int | None
+    received_at: float
+    started_at: float | None
+    finished_at: float | None
+    wait_s: float | None
+    service_s: float | None
+    attempts: int
+    error: str | None
+    variants: tuple[VariantRecord, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NewImage:
+    """What is recorded at acceptance, before anything was decoded."""
+
+    id: str
+    name: str
+    bytes: int
+    format: str
+    width: int | None
+    height: int | None
+    received_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an attempt ended: `error` None means done."""
+
+    error: str | None
+    wait_s: float | None
+    service_s: float | None
+    format: str | None = None
+    width: int | None = None
+    height: int | None = None
+    variants: tuple[VariantRecord, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """accepted = queued + processing + done + failed + deleted, over the data directory's whole life."""
+
+    accepted: int
+    queued: int
+    processing: int
+    done: int
+    failed: int
+    deleted: int
+
+
+class Records(Protocol):
+    """A durable store of image records. Every method may block on the disk, may be called by any thread,
+    is atomic, is on disk when it returns, and raises `StoreError` when the store cannot do it.
+    """
+
+    def add(self, image: NewImage) -> None:
+        """Record an accepted image as `queued`."""
+
+    def get(self, image_id: str) -> ImageRecord | None:
+        """The record, or None when there is none (any more)."""
+
+    def page(self, state: State | None, limit: int, before: int | None) -> list[ImageRecord]:
+        """At most `limit` records, newest first, only of `state` and older than sequence `before`."""
+
+    def counts(self) -> Counts:
+        """All counts of one moment; costs the same however many records there are."""
+
+    def begin(self, image_id: str, now: float) -> ImageRecord | None:
+        """Count an attempt *before* it is made: queued -> processing, attempts + 1.
+
+        None when the image is not queued (deleted in between).
+        """
+
+    def finish(self, image_id: str, now: float, outcome: Outcome) -> bool:
+        """processing -> done | failed. False when the record is gone or was not processing."""
+
+    def hand_back(self, image_id: str) -> bool:
+        """processing -> queued, and the attempt is not counted: the image is not to blame."""
+
+    def recover(self, now: float, max_attempts: int) -> tuple[int, int]:
+        """After a start: every `processing` record goes back to `queued`, or to `failed` when it already had
+        `max_attempts`. Returns how many of each. Nothing else may be using the store.
+        """
+
+    def backlog(self, after: int, limit: int) -> list[tuple[int, str]]:
+        """The oldest queued (sequence, image ID) after a sequence: what a restarted service feeds its pool."""
+
+    def last_sequence(self) -> int:
+        """The sequence of the newest record ever added, 0 for none."""
+
+    def delete(self, image_id: str) -> bool:
+        """Forget the record; False when there was none."""
+
+    def finished_before(self, moment: float, limit: int) -> list[str]:
+        """IDs of at most `limit` done or failed images that finished before `moment`."""
+
+    def known(self, image_ids: Iterable[str]) -> set[str]:
+        """Those of the given IDs that have a record."""
+
+    def close(self) -> None:
+        """Let go of the store; idempotent."""
+
+
+class StoreError(Exception):
+    """The store could not do it now (disk full, locked, damaged); it may work later."""

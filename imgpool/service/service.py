@@ -1,0 +1,280 @@
+"""The heart: everything that a front (web page, API, another protocol) may ask for.
+
+A `Service` owns a data directory while it is open: no second one can open it. It is made cheaply and starts
+nothing; `start` and `stop` frame its life. All other methods may be called by any thread in between.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+from imgpool.config import Settings
+from imgpool.errors import DiskFull, Draining, NoRoom, Refused, SettingError
+from imgpool.imaging.model import Limits
+from imgpool.imaging.recipe import parse_recipe
+from imgpool.imaging.sandbox import InChild, InThread, Processor
+from imgpool.pool import Context, PoolClosed, PoolFull
+from imgpool.service.engine import Engine
+from imgpool.service.files import Directory, Files
+from imgpool.service.measures import Measures
+from imgpool.service.ownership import DataDirectoryLock
+from imgpool.service.records import ImageRecord, Records, State, StoreError
+from imgpool.service.resources import WorkerChoice, choose_workers
+from imgpool.service.sqlite import SQLiteRecords
+from imgpool.service.status import Lane, Status
+from imgpool.service.upload import Upload
+
+log = logging.getLogger(__name__)
+
+PRUNE_BATCH = 500
+RETENTION_CHECK_S = 600.0
+DISK_CHECK_S = 0.5
+
+
+class Service:
+    """Raises `SettingError` when made with a recipe that cannot be read."""
+
+    files: Files
+    records: Records
+    measures: Measures
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        try:
+            self.recipe = parse_recipe(settings.recipe)
+        except ValueError as error:
+            raise SettingError(f"--recipe: {settings.recipe!r} is not allowed: {error}") from None
+        self.limits = Limits(max_pixels=settings.max_pixels)
+        self.choice = WorkerChoice(settings.workers, "as set") if settings.workers else choose_workers()
+        self._lock = DataDirectoryLock(settings.data_dir)
+        self._life = threading.Lock()  # guards start and stop against each other
+        self._stopping = Context()
+        self._draining = False
+        self._engine: Engine | None = None
+        self._retention: threading.Thread | None = None
+        self._started_at = 0.0
+        self._free: tuple[float, int] = (float("-inf"), 0)  # asked when, answer
+
+    # Life
+
+    def open(self) -> None:
+        """Take the data directory, without starting anything: enough for `prune`. Blocks on the disk.
+
+        Raises `DataDirectoryInUse`, `SettingError` (a directory cannot be used) or `StoreError`; then it is not taken.
+        """
+        try:
+            self.settings.data_dir.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire()
+            self.files = Directory(self.settings.data_dir, self.settings.output)
+            self.records = SQLiteRecords(self.settings.data_dir / "imgpool.db")
+        except OSError as error:
+            self._lock.release()
+            raise SettingError(f"--data-dir: '{error.filename}' cannot be used: {error.strerror}") from error
+        except (SettingError, StoreError):
+            self._lock.release()
+            raise
+
+    def close(self) -> None:
+        """Let go of the data directory after `open`."""
+        self.records.close()
+        self._lock.release()
+
+    def start(self) -> None:
+        """Open, recover what an earlier run left, start the threads. Idempotent; blocks. Raises as `open` does."""
+        with self._life:
+            if self._engine is not None or self._stopping.done:
+                return
+            self.open()
+            self.measures = Measures(self.choice.workers)
+            self._recover()
+            engine = Engine(
+                self.records,
+                self.files,
+                self.measures,
+                self.make_processor,
+                workers=self.choice.workers,
+                queue_capacity=self.settings.queue_capacity,
+                job_timeout_s=self.settings.job_timeout_s,
+            )
+            engine.start()
+            self._started_at = time.monotonic()
+            self._engine = engine
+            if self.settings.retention_days:
+                self._retention = threading.Thread(target=self._retain, name="imgpool-retention", daemon=True)
+                self._retention.start()
+            log.info("workers: %d (%s)", self.choice.workers, self.choice.reason)
+
+    def stop(self, timeout_s: float | None = None) -> tuple[str, ...]:
+        """Admit no more, finish what was accepted within `timeout_s` (default: the setting), let go of the data
+        directory. Idempotent; blocks. Returns the IDs that are left for the next start.
+        """
+        with self._life:
+            if self._engine is None or self._stopping.done:
+                return ()
+            self._stopping.cancel("the server stops")
+            left = self._engine.stop(self.settings.drain_timeout_s if timeout_s is None else timeout_s)
+            if self._retention is not None:
+                self._retention.join()
+            self.close()
+        if left:
+            log.warning("%d images are left for the next start", len(left))
+        return left
+
+    def drain_soon(self) -> None:
+        """Admit no more from now on; `stop` does the rest. Never blocks: for a signal handler's thread."""
+        self._draining = True
+
+    def _recover(self) -> None:
+        requeued, failed = self.records.recover(time.time(), self.settings.max_attempts)
+        swept = self.files.sweep(self.records.known)
+        if requeued or failed or swept:
+            log.warning(
+                "recovered: %d images tried again, %d failed after %d attempts, %d leftovers removed",
+                requeued,
+                failed,
+                self.settings.max_attempts,
+                swept,
+            )
+
+    def make_processor(self) -> Processor:
+        """A processor for the calling thread alone, which has to close it."""
+        if self.settings.isolation == "thread":
+            return InThread(self.recipe, self.limits)
+        processor = InChild(self.recipe, self.limits, self.settings.job_memory_bytes)
+        processor.start()
+        return processor
+
+    # Admission
+
+    @property
+    def accepting(self) -> bool:
+        """Whether it has started and does not stop yet."""
+        return self._engine is not None and not self._draining and not self._stopping.done
+
+    def admit(self) -> Upload:
+        """A slot, at once, before a byte of the body is read. Blocks on nothing.
+
+        Raises `Draining`, `DiskFull` or `NoRoom`. The caller ends the `Upload`: `accept` or `discard`.
+        """
+        if (refusal := self._refusal()) is not None:
+            raise refusal
+        try:
+            slot = self._running().pool.try_reserve()
+        except PoolFull:
+            raise self._no_room() from None
+        except PoolClosed:
+            raise _draining() from None
+        return Upload(slot, self.files, self.records, max_bytes=self.settings.max_upload_bytes, limits=self.limits)
+
+    def count_accepted(self) -> None:
+        """Count an upload that was accepted; the front that took it calls this once."""
+        self.measures.accepted()
+
+    def count_refused(self, refusal: Refused) -> None:
+        """Count an upload that was turned away; the front that turned it away calls this once."""
+        if self._engine is not None:
+            self.measures.refused(refusal.reason)
+
+    def _running(self) -> Engine:
+        if self._engine is None:
+            raise _draining()
+        return self._engine
+
+    def _refusal(self) -> Refused | None:
+        """Why nothing can be admitted now, slots aside."""
+        if not self.accepting:
+            return _draining()
+        if self._free_bytes() < self.settings.disk_floor_bytes:
+            return DiskFull("The server's disk is almost full: try again later.", retry_after_s=60)
+        return None
+
+    def _no_room(self) -> NoRoom:
+        jobs = self._running().pool.statistics().jobs
+        wait_s = self.measures.retry_after_s(jobs.buffered + jobs.reserved)
+        places = (
+            f"All {jobs.capacity} places in the queue are" if jobs.capacity > 1 else "The one place in the queue is"
+        )
+        return NoRoom(f"{places} taken: try again in about {wait_s} s.", retry_after_s=wait_s)
+
+    def _free_bytes(self) -> int:
+        now = time.monotonic()
+        asked_at, free = self._free
+        if now - asked_at > DISK_CHECK_S:
+            free = self.files.free_bytes()
+            self._free = (now, free)
+        return free
+
+    # What is known
+
+    def get(self, image_id: str) -> ImageRecord | None:
+        """The record of an image, or None. Raises `StoreError`."""
+        return self.records.get(image_id)
+
+    def page(self, state: State | None, limit: int, before: int | None) -> list[ImageRecord]:
+        """At most `limit` records, newest first, older than sequence `before`. Raises `StoreError`."""
+        return self.records.page(state, limit, before)
+
+    def status(self) -> Status:
+        """One snapshot, at the same cost with a million records as with ten. Raises `StoreError`, `Draining`."""
+        pool = self._running().pool
+        statistics = pool.statistics()
+        jobs = statistics.jobs
+        now = time.monotonic()
+        refusal = self._refusal()
+        full = jobs.buffered + jobs.reserved >= jobs.capacity
+        return Status(
+            accepting=refusal is None and not full,
+            reason=refusal.reason if refusal else NoRoom.reason if full else None,
+            workers=statistics.workers,
+            busy=statistics.busy,
+            lanes=tuple(
+                Lane(
+                    lane.name,
+                    None if lane.job is None else str(lane.job),
+                    None if lane.started_monotonic is None else now - lane.started_monotonic,
+                )
+                for lane in pool.workers_now()
+            ),
+            queue=jobs,
+            results=statistics.results,
+            counts=self.records.counts(),
+            measured=self.measures.snapshot(),
+            wait_estimate_s=self.measures.estimate_wait_s(jobs.buffered + jobs.reserved),
+            free_bytes=self._free_bytes(),
+            uptime_s=now - self._started_at,
+        )
+
+    # Removal
+
+    def delete(self, image_id: str) -> bool:
+        """Forget an image with its original and variants; False when there is none. Raises `StoreError`, OSError.
+
+        The record goes first: a crash in between leaves files without a record, which the next start removes.
+        """
+        if not self.records.delete(image_id):
+            return False
+        self.files.delete(image_id)
+        return True
+
+    def prune(self, older_than_s: float) -> int:
+        """Delete the images that finished longer ago than this; returns how many. Blocks. Raises as `delete`."""
+        removed = 0
+        before = time.time() - older_than_s
+        while batch := self.records.finished_before(before, PRUNE_BATCH):
+            removed += sum(self.delete(image_id) for image_id in batch)
+        return removed
+
+    def _retain(self) -> None:
+        while True:
+            try:
+                self.prune(self.settings.retention_days * 86_400)
+            except (OSError, StoreError) as error:
+                log.error("old images could not be removed, trying again: %s", error)
+            if self._stopping.wait(RETENTION_CHECK_S):
+                return
+
+
+def _draining() -> Draining:
+    return Draining("The server is starting or stopping: try again in a moment.", retry_after_s=5)

@@ -1,0 +1,279 @@
+"""Records in one SQLite file: one locked connection, WAL, synced at each commit.
+
+One connection in all, because SQLite before 3.51.3 has a WAL bug that needs two; one lock, because a
+deferred transaction that must wait for another fails instead of waiting. The counts are kept by triggers in
+the same transaction as the change they count, so the status costs the same at ten records and at a million.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from imgpool.service.records import (
+    Counts,
+    ImageRecord,
+    NewImage,
+    Outcome,
+    State,
+    StoreError,
+    VariantRecord,
+)
+
+SCHEMA_VERSION = 1
+
+_SCHEMA = """
+CREATE TABLE images (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    name TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('queued', 'processing', 'done', 'failed')),
+    bytes INTEGER NOT NULL,
+    format TEXT NOT NULL,
+    width INTEGER,
+    height INTEGER,
+    received_at REAL NOT NULL,
+    started_at REAL,
+    finished_at REAL,
+    wait_s REAL,
+    service_s REAL,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    error TEXT,
+    variants TEXT NOT NULL DEFAULT '[]'
+);
+CREATE INDEX images_by_state ON images (state, sequence);
+CREATE INDEX images_by_end ON images (finished_at) WHERE finished_at IS NOT NULL;
+CREATE TABLE counts (name TEXT PRIMARY KEY, n INTEGER NOT NULL) WITHOUT ROWID;
+INSERT INTO counts VALUES
+    ('accepted', 0), ('queued', 0), ('processing', 0), ('done', 0), ('failed', 0), ('deleted', 0);
+CREATE TRIGGER count_added AFTER INSERT ON images BEGIN
+    UPDATE counts SET n = n + 1 WHERE name IN ('accepted', NEW.state);
+END;
+CREATE TRIGGER count_moved AFTER UPDATE OF state ON images WHEN OLD.state <> NEW.state BEGIN
+    UPDATE counts SET n = n - 1 WHERE name = OLD.state;
+    UPDATE counts SET n = n + 1 WHERE name = NEW.state;
+END;
+CREATE TRIGGER count_deleted AFTER DELETE ON images BEGIN
+    UPDATE counts SET n = n - 1 WHERE name = OLD.state;
+    UPDATE counts SET n = n + 1 WHERE name = 'deleted';
+END;
+"""
+
+_COLUMNS = (
+    "id, sequence, name, state, bytes, format, width, height, received_at, started_at, finished_at, "
+    "wait_s, service_s, attempts, error, variants"
+)
+
+
+class SQLiteRecords:
+    """`Records` in the file `path`, made when it is not there. Holds the file open until `close`."""
+
+    def __init__(self, path: Path) -> None:
+        self._lock = threading.Lock()
+        try:
+            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = FULL")
+            self._make_schema(path)
+        except sqlite3.Error as error:
+            raise StoreError(f"{path} cannot be used: {error}") from error
+
+    def _make_schema(self, path: Path) -> None:
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0:
+            self._db.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}PRAGMA user_version = {SCHEMA_VERSION};COMMIT;")
+        elif version != SCHEMA_VERSION:
+            self._db.close()
+            raise StoreError(
+                f"{path} was written by another version of imgpool (schema {version}, this one knows "
+                f"{SCHEMA_VERSION}): use that version, or another data directory"
+            )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                try:
+                    yield self._db
+                except BaseException:
+                    self._db.execute("ROLLBACK")
+                    raise
+                self._db.execute("COMMIT")
+            except sqlite3.Error as error:
+                # A COMMIT that failed (disk full) leaves the transaction open: end it, or nothing ever begins again.
+                if self._db_is_open() and self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise StoreError(f"the record store failed: {error}") from error
+
+    def _db_is_open(self) -> bool:
+        try:
+            self._db.total_changes  # noqa: B018 - raises when the connection is closed
+        except sqlite3.ProgrammingError:
+            return False
+        return True
+
+    def _read(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        with self._lock:
+            try:
+                return self._db.execute(sql, values).fetchall()
+            except sqlite3.Error as error:
+                raise StoreError(f"the record store failed: {error}") from error
+
+    def add(self, image: NewImage) -> None:
+        """See `Records.add`."""
+        with self._transaction() as db:
+            db.execute(
+                "INSERT INTO images (id, name, state, bytes, format, width, height, received_at) "
+                "VALUES (?, ?, 'queued', ?, ?, ?, ?, ?)",
+                (
+                    image.id,
+                    image.name,
+                    image.bytes,
+                    image.format,
+                    image.width,
+                    image.height,
+                    image.received_at,
+                ),
+            )
+
+    def get(self, image_id: str) -> ImageRecord | None:
+        """See `Records.get`."""
+        rows = self._read(f"SELECT {_COLUMNS} FROM images WHERE id = ?", (image_id,))  # noqa: S608 - constants
+        return _record(rows[0]) if rows else None
+
+    def page(self, state: State | None, limit: int, before: int | None) -> list[ImageRecord]:
+        """See `Records.page`."""
+        conditions, values = ["TRUE"], list[Any]()
+        if state is not None:
+            conditions.append("state = ?")
+            values.append(state)
+        if before is not None:
+            conditions.append("sequence < ?")
+            values.append(before)
+        rows = self._read(
+            f"SELECT {_COLUMNS} FROM images WHERE {' AND '.join(conditions)} "  # noqa: S608 - constants
+            "ORDER BY sequence DESC LIMIT ?",
+            [*values, limit],
+        )
+        return [_record(row) for row in rows]
+
+    def counts(self) -> Counts:
+        """See `Records.counts`."""
+        return Counts(**dict(self._read("SELECT name, n FROM counts")))
+
+    def begin(self, image_id: str, now: float) -> ImageRecord | None:
+        """See `Records.begin`."""
+        with self._transaction() as db:
+            row = db.execute(
+                "UPDATE images SET state = 'processing', attempts = attempts + 1, started_at = ? "  # noqa: S608 - constants
+                f"WHERE id = ? AND state = 'queued' RETURNING {_COLUMNS}",
+                (now, image_id),
+            ).fetchone()
+        return _record(row) if row else None
+
+    def finish(self, image_id: str, now: float, outcome: Outcome) -> bool:
+        """See `Records.finish`."""
+        with self._transaction() as db:
+            changed = db.execute(
+                "UPDATE images SET state = ?, finished_at = ?, wait_s = ?, service_s = ?, error = ?, variants = ?, "
+                "format = coalesce(?, format), width = coalesce(?, width), height = coalesce(?, height) "
+                "WHERE id = ? AND state = 'processing'",
+                (
+                    "done" if outcome.error is None else "failed",
+                    now,
+                    outcome.wait_s,
+                    outcome.service_s,
+                    outcome.error,
+                    json.dumps([asdict(variant) for variant in outcome.variants]),
+                    outcome.format,
+                    outcome.width,
+                    outcome.height,
+                    image_id,
+                ),
+            ).rowcount
+        return changed == 1
+
+    def hand_back(self, image_id: str) -> bool:
+        """See `Records.hand_back`."""
+        with self._transaction() as db:
+            changed = db.execute(
+                "UPDATE images SET state = 'queued', attempts = attempts - 1, started_at = NULL "
+                "WHERE id = ? AND state = 'processing'",
+                (image_id,),
+            ).rowcount
+        return changed == 1
+
+    def recover(self, now: float, max_attempts: int) -> tuple[int, int]:
+        """See `Records.recover`."""
+        with self._transaction() as db:
+            failed = db.execute(
+                "UPDATE images SET state = 'failed', finished_at = ?, error = ? "
+                "WHERE state = 'processing' AND attempts >= ?",
+                (
+                    now,
+                    f"The server stopped while it processed this image, {max_attempts} times: "
+                    "the image is taken to be the cause. Save it anew with an image editor and upload that.",
+                    max_attempts,
+                ),
+            ).rowcount
+            requeued = db.execute(
+                "UPDATE images SET state = 'queued', started_at = NULL WHERE state = 'processing'"
+            ).rowcount
+        return requeued, failed
+
+    def backlog(self, after: int, limit: int) -> list[tuple[int, str]]:
+        """See `Records.backlog`."""
+        return [
+            (int(sequence), str(image_id))
+            for sequence, image_id in self._read(
+                "SELECT sequence, id FROM images WHERE state = 'queued' AND sequence > ? ORDER BY sequence LIMIT ?",
+                (after, limit),
+            )
+        ]
+
+    def last_sequence(self) -> int:
+        """See `Records.last_sequence`."""
+        rows = self._read("SELECT seq FROM sqlite_sequence WHERE name = 'images'")
+        return int(rows[0][0]) if rows else 0
+
+    def delete(self, image_id: str) -> bool:
+        """See `Records.delete`."""
+        with self._transaction() as db:
+            return db.execute("DELETE FROM images WHERE id = ?", (image_id,)).rowcount == 1
+
+    def finished_before(self, moment: float, limit: int) -> list[str]:
+        """See `Records.finished_before`."""
+        return [
+            str(row[0])
+            for row in self._read(
+                "SELECT id FROM images WHERE finished_at < ? AND state IN ('done', 'failed') "
+                "ORDER BY finished_at LIMIT ?",
+                (moment, limit),
+            )
+        ]
+
+    def known(self, image_ids: Iterable[str]) -> set[str]:
+        """See `Records.known`."""
+        rows = self._read(
+            "SELECT id FROM images WHERE id IN (SELECT value FROM json_each(?))",
+            (json.dumps(list(image_ids)),),
+        )
+        return {str(row[0]) for row in rows}
+
+    def close(self) -> None:
+        """See `Records.close`."""
+        with self._lock:
+            self._db.close()
+
+
+def _record(row: Sequence[Any]) -> ImageRecord:
+    """A row of `_COLUMNS`, which are the record's fields in their order; the last one is JSON."""
+    variants = tuple(VariantRecord(**variant) for variant in json.loads(row[-1]))
+    return ImageRecord(*row[:-1], variants)  # type: ignore[call-arg]  # the star hides how many there are

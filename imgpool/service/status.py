@@ -1,0 +1,38 @@
+"""What one look at the service tells: the frozen snapshot behind status page, API and metrics."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from imgpool.pool import ChannelStatistics
+from imgpool.service.measures import Measured
+from imgpool.service.records import Counts
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """One worker: the image it works on and for how long, or None."""
+
+    worker: str
+    image: str | None
+    for_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """`accepting` is whether an upload would be admitted now, `reason` why not. `wait_estimate_s` is for an image
+    that would be queued now; None before the first one was processed.
+    """
+
+    accepting: bool
+    reason: str | None
+    workers: int
+    busy: int
+    lanes: tuple[Lane, ...]
+    queue: ChannelStatistics
+    results: ChannelStatistics
+    counts: Counts
+    measured: Measured
+    wait_estimate_s: float | None
+    free_bytes: int
+    uptime_s: float

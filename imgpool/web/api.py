@@ -1,0 +1,173 @@
+"""The JSON API. Every route here is described in `openapi.json` beside this file, and a test says so."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from importlib import resources
+from typing import Any, cast
+
+from flask import Blueprint, Response, current_app, jsonify, request, send_file
+
+from imgpool.errors import Draining
+from imgpool.service import STATES, Service, State
+from imgpool.service.records import ImageRecord
+from imgpool.web.metrics import metrics_text
+from imgpool.web.problems import problem, problem_fields, refusal_response, with_retry_after
+from imgpool.web.receive import Received, receive
+from imgpool.web.represent import image_json, image_url, status_json
+
+api = Blueprint("api", __name__)
+
+MAX_PAGE = 200
+DEFAULT_PAGE = 50
+IMMUTABLE = "max-age=31536000, immutable"
+
+
+def service() -> Service:
+    """The service behind this application."""
+    return cast(Service, current_app.extensions["imgpool"])
+
+
+@api.post("/api/images")
+def upload() -> Response:
+    """Take images: 202 when at least one was accepted, else the first refusal as a problem."""
+    received = receive(service(), request)
+    refused = [{"name": name, **problem_fields(refusal)} for name, refusal in received.refused]
+    if not received.accepted:
+        return refusal_response(received.refused[0][1], refused=refused)
+    response = jsonify({"images": accepted_json(received), "refused": refused})
+    response.status_code = 202
+    for _, refusal in received.refused:
+        with_retry_after(response, refusal)
+    return response
+
+
+def accepted_json(received: Received) -> list[dict[str, Any]]:
+    """The accepted images in short; they are queued at this moment."""
+    return [
+        {"id": image.id, "name": image.name, "state": "queued", "url": image_url(image.id)}
+        for image in received.accepted
+    ]
+
+
+@api.get("/api/images")
+def images() -> Response:
+    """A page of images, newest first."""
+    try:
+        state, limit, before = page_arguments()
+    except ValueError as error:
+        return problem(400, "Bad query", str(error))
+    page, following = page_of_images(state, limit, before)
+    return jsonify_with_etag({"images": page, "next": following})
+
+
+def page_arguments() -> tuple[State | None, int, int | None]:
+    """state, limit and cursor of the query; raises ValueError with a sentence."""
+    state, limit, cursor = (request.args.get(name) or None for name in ("state", "limit", "cursor"))
+    if state is not None and state not in STATES:
+        raise ValueError(f"state is one of {', '.join(STATES)}.")
+    if limit is not None and not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:9]) <= MAX_PAGE):
+        raise ValueError(f"limit is a whole number from 1 to {MAX_PAGE}.")
+    if cursor is not None and not (cursor.isascii() and cursor.isdigit() and len(cursor) <= 18):
+        raise ValueError("cursor is what an earlier answer gave as next.")
+    return state, int(limit or DEFAULT_PAGE), int(cursor) if cursor else None
+
+
+def page_of_images(state: State | None, limit: int, before: int | None) -> tuple[list[dict[str, Any]], str | None]:
+    """The images as JSON, and the cursor of the next page when there is one."""
+    records = service().page(state, limit + 1, before)
+    more = len(records) > limit
+    records = records[:limit]
+    return [image_json(record) for record in records], str(records[-1].sequence) if more else None
+
+
+@api.get("/api/images/<image_id>")
+def image(image_id: str) -> Response:
+    """One image."""
+    record = service().get(image_id)
+    return jsonify_with_etag(image_json(record)) if record else no_such_image()
+
+
+def no_such_image() -> Response:
+    """404 for an image ID without a record."""
+    return problem(404, "No such image", "There is no image with this ID; it may have been deleted.")
+
+
+@api.get("/api/images/<image_id>/<variant>")
+def variant(image_id: str, variant: str) -> Response:
+    """The file of a variant: immutable, so it is asked for once."""
+    record = service().get(image_id)
+    if record is None:
+        return no_such_image()
+    return _send_variant(record, variant)
+
+
+def _send_variant(record: ImageRecord, name: str) -> Response:
+    made = next((each for each in record.variants if each.name == name), None)
+    if made is None:
+        return problem(404, "No such variant", f"This image is {record.state} and has no variant of this name.")
+    path = service().files.variant(record.id, made.filename)
+    try:
+        changed = path.stat().st_mtime_ns
+        response = send_file(
+            path, mimetype=f"image/{made.format}", conditional=True, etag=f"{record.id}-{name}-{changed:x}"
+        )
+    except FileNotFoundError:
+        return problem(404, "No such file", "The variant is gone from the server's disk.")
+    response.headers["Cache-Control"] = ("private, " if service().settings.token else "public, ") + IMMUTABLE
+    return response
+
+
+@api.delete("/api/images/<image_id>")
+def delete(image_id: str) -> Response:
+    """Forget an image: original, variants, record."""
+    return Response(status=204) if service().delete(image_id) else no_such_image()
+
+
+@api.get("/api/status")
+def status() -> Response:
+    """The whole service at a glance; answered with 304 when nothing changed since the ETag."""
+    return jsonify_with_etag(status_json(service().status(), service()), unless_changed="uptime_s")
+
+
+@api.get("/metrics")
+def metrics() -> Response:
+    """The same for Prometheus."""
+    text, content_type = metrics_text(service().status())
+    return Response(text, content_type=content_type)
+
+
+@api.get("/healthz")
+def healthz() -> Response:
+    """The process lives."""
+    return Response("ok\n", mimetype="text/plain")
+
+
+@api.get("/readyz")
+def readyz() -> Response:
+    """Whether an upload would be taken now."""
+    try:
+        status = service().status()
+    except Draining as refusal:
+        return refusal_response(refusal)
+    if status.accepting:
+        return Response("ready\n", mimetype="text/plain")
+    response = problem(503, "Not ready", f"An upload would be refused now: {status.reason}.")
+    response.headers["Retry-After"] = "1"
+    return response
+
+
+@api.get("/api/openapi.json")
+def openapi() -> Response:
+    """The description of this API."""
+    return Response(resources.files(__package__).joinpath("openapi.json").read_bytes(), mimetype="application/json")
+
+
+def jsonify_with_etag(value: dict[str, Any], *, unless_changed: str | None = None) -> Response:
+    """JSON that a poller revalidates for the price of a 304. `unless_changed` names a key that the ETag ignores."""
+    compared = {key: each for key, each in value.items() if key != unless_changed}
+    response = jsonify(value)
+    response.set_etag(hashlib.blake2b(json.dumps(compared).encode(), digest_size=16).hexdigest())
+    response.headers["Cache-Control"] = "no-cache"
+    return cast(Response, response.make_conditional(request))

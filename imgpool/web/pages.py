@@ -1,0 +1,113 @@
+"""The pages: server-rendered HTML that does its job without JavaScript."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, make_response, redirect, render_template, request, session, url_for
+from werkzeug.wrappers import Response as BaseResponse
+
+from imgpool.errors import Draining
+from imgpool.imaging.formats import INPUT_FORMATS
+from imgpool.web.api import accepted_json, no_such_image, page_arguments, page_of_images, service
+from imgpool.web.problems import problem, problem_fields
+from imgpool.web.receive import receive
+from imgpool.web.represent import image_json, status_json
+from imgpool.web.security import right_token
+
+pages = Blueprint("pages", __name__)
+
+
+@pages.get("/")
+def upload_page() -> str:
+    """The upload form."""
+    settings = service().settings
+    try:
+        status = status_json(service().status(), service())
+    except Draining:
+        status = None
+    return render_template(
+        "upload.html",
+        max_upload_bytes=settings.max_upload_bytes,
+        max_files=settings.max_files,
+        formats=list(dict.fromkeys(each.name.upper() for each in INPUT_FORMATS)),
+        accept=",".join(dict.fromkeys(each.mime for each in INPUT_FORMATS)),
+        status=status,
+    )
+
+
+@pages.post("/upload")
+def upload() -> BaseResponse:
+    """The form's target: on to the status page, or a page that says what was refused and why."""
+    received = receive(service(), request)
+    if not received.refused:
+        return redirect(url_for("pages.status_page"), 303)
+    waits = [refusal.retry_after_s for _, refusal in received.refused if refusal.retry_after_s is not None]
+    response = make_response(
+        render_template(
+            "refused.html",
+            accepted=accepted_json(received),
+            refused=[{"name": name, **problem_fields(refusal)} for name, refusal in received.refused],
+            retry_after_s=max(waits, default=None),
+        )
+    )
+    response.status_code = 200 if received.accepted else received.refused[0][1].status
+    if waits:
+        response.headers["Retry-After"] = str(max(waits))
+    return response
+
+
+@pages.get("/status")
+def status_page() -> str | Response:
+    """The pool at a glance, and the images, newest first."""
+    try:
+        state, limit, before = page_arguments()
+    except ValueError as error:
+        return problem(400, "Bad query", str(error))
+    images, following = page_of_images(state, limit, before)
+    return render_template(
+        "status.html",
+        status=status_json(service().status(), service()),
+        images=images,
+        next=following,
+        state=state,
+    )
+
+
+@pages.get("/images/<image_id>")
+def image_page(image_id: str) -> str | Response:
+    """One image with its variants, or why it failed."""
+    record = service().get(image_id)
+    return render_template("image.html", image=image_json(record)) if record else no_such_image()
+
+
+@pages.post("/images/<image_id>/delete")
+def delete_image(image_id: str) -> BaseResponse:
+    """The delete button's target."""
+    return redirect(url_for("pages.status_page"), 303) if service().delete(image_id) else no_such_image()
+
+
+@pages.route("/sign-in", methods=["GET", "POST"])
+def sign_in() -> BaseResponse | str:
+    """Ask for the token; a right one is remembered in a signed cookie, not the token itself."""
+    token, target = service().settings.token, _local_path(request.values.get("next", ""))
+    if token is None:
+        return redirect(target, 303)
+    if request.method == "GET":
+        return render_template("sign_in.html", failed=False, next=target)
+    if not right_token(request.form.get("token", ""), token):
+        return make_response(render_template("sign_in.html", failed=True, next=target), 401)
+    session.clear()
+    session["signed_in"] = True
+    return redirect(target, 303)
+
+
+@pages.post("/sign-out")
+def sign_out() -> BaseResponse:
+    """Forget the sign-in in this browser."""
+    session.clear()
+    return redirect(url_for("pages.upload_page"), 303)
+
+
+def _local_path(target: str) -> str:
+    """A path on this server, never another site."""
+    safe = target.startswith("/") and not target.startswith(("//", "/\\"))
+    return target if safe else url_for("pages.upload_page")

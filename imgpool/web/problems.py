@@ -1,0 +1,72 @@
+"""Errors as RFC 9457 problem details: JSON for programs, the same in a page for browsers."""
+
+from __future__ import annotations
+
+from flask import Response, jsonify, make_response, render_template, request
+from werkzeug.exceptions import HTTPException
+
+from imgpool.errors import Refused
+from imgpool.service import StoreError
+
+PROBLEM_TYPE = "/problems/{}"
+
+
+def problem_fields(refusal: Refused) -> dict[str, object]:
+    """type, title, status and detail, as RFC 9457 names them."""
+    return {
+        "type": PROBLEM_TYPE.format(refusal.reason.replace("_", "-")),
+        "title": refusal.title,
+        "status": refusal.status,
+        "detail": refusal.detail,
+    }
+
+
+def problem(status: int, title: str, detail: str, *, kind: str = "about:blank", **more: object) -> Response:
+    """A problem in the form that the client can read: a page under `/`, JSON under `/api` and to programs."""
+    if _wants_page():
+        response = make_response(render_template("problem.html", status=status, title=title, detail=detail))
+    else:
+        response = jsonify({"type": kind, "title": title, "status": status, "detail": detail, **more})
+        response.mimetype = "application/problem+json"
+    response.status_code = status
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def refusal_response(refusal: Refused, **more: object) -> Response:
+    """The answer to an upload of which nothing was accepted."""
+    fields = problem_fields(refusal)
+    response = problem(refusal.status, refusal.title, refusal.detail, kind=str(fields["type"]), **more)
+    return with_retry_after(response, refusal)
+
+
+def with_retry_after(response: Response, refusal: Refused) -> Response:
+    """Add when to come back, and how to sign in, where the refusal says so."""
+    if refusal.retry_after_s is not None:
+        response.headers["Retry-After"] = str(refusal.retry_after_s)
+    if refusal.status == 401:
+        response.headers["WWW-Authenticate"] = 'Bearer realm="imgpool"'
+    return response
+
+
+def http_error(error: HTTPException) -> Response:
+    """Flask's own errors (404, 405, ...) as problems."""
+    status = error.code or 500
+    response = problem(status, error.name, error.description or error.name)
+    for name, value in error.get_headers():
+        if name in ("Allow", "Content-Range"):
+            response.headers[name] = value
+    return response
+
+
+def store_error(error: StoreError) -> Response:
+    """The record store does not answer: nothing is lost, and nothing can be said now."""
+    response = problem(503, "The record store does not answer", "Try again in a moment.")
+    response.headers["Retry-After"] = "5"
+    return response
+
+
+def _wants_page() -> bool:
+    if request.path.startswith(("/api/", "/metrics", "/healthz", "/readyz")):
+        return False
+    return request.accept_mimetypes.best_match(["application/problem+json", "text/html"]) == "text/html"

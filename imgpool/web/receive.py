@@ -1,0 +1,186 @@
+"""Reading the bodies of uploads: each image streams from the socket into its own original, and nowhere else.
+
+A slot is taken before the first byte of a body is read, and in a form with many files before each further
+file. What is refused is skipped, not stored. Nothing is held whole, in memory or in a temporary file.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from flask import Request
+from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
+
+from imgpool.errors import Incomplete, NoFile, Refused, TooManyFiles, TooSlow, UploadTooLarge
+from imgpool.service import Service, Upload
+from imgpool.service.records import NewImage
+from imgpool.service.upload import clean_name
+
+log = logging.getLogger(__name__)
+
+CHUNK_BYTES = 64 * 1024
+MAX_DECODER_BYTES = 8 * CHUNK_BYTES  # bounds what a part's headers may hold
+MAX_FIELDS = 100  # parts of a form that are no files
+
+
+@dataclass
+class Received:
+    """What became of the images of one request, in the order in which they came."""
+
+    accepted: list[NewImage] = field(default_factory=list)
+    refused: list[tuple[str, Refused]] = field(default_factory=list)
+
+
+def receive(service: Service, request: Request) -> Received:
+    """Take all images of a request. Blocks on the client and the disk. Never raises `Refused`: refusals are in
+    the result, and counted. At least one image is accepted or refused.
+    """
+    receiver = _Receiver(service)
+    name = request.args.get("name", "")
+    try:
+        if request.mimetype == "multipart/form-data":
+            receiver.form(request)
+        else:
+            receiver.raw(request, name)
+    except Refused as refusal:
+        receiver.refuse(name, refusal)
+    finally:
+        receiver.discard()
+    return receiver.received
+
+
+def announced_too_large(request: Request, limit: int) -> UploadTooLarge | None:
+    """What to answer when the request says itself that it is longer than `limit` bytes."""
+    if request.content_length is None or request.content_length <= limit:
+        return None
+    return UploadTooLarge(f"The upload has {request.content_length} bytes; at most {limit} are accepted.")
+
+
+class _Receiver:
+    """One request's images. `_upload` is the one being received, or a slot taken ahead for the next."""
+
+    def __init__(self, service: Service) -> None:
+        self.received = Received()
+        self._service = service
+        self._upload: Upload | None = None
+        self._name: str | None = None  # of the part being received; None: this part is skipped
+        self._files = 0
+
+    def refuse(self, name: str, refusal: Refused) -> None:
+        self._service.count_refused(refusal)
+        self.received.refused.append((clean_name(name), refusal))
+
+    def discard(self) -> None:
+        if self._upload is not None:
+            self._upload.discard()
+            self._upload = None
+
+    def raw(self, request: Request, name: str) -> None:
+        """The body is the image."""
+        if refusal := announced_too_large(request, self._service.settings.max_upload_bytes):
+            raise refusal
+        self._upload = self._service.admit()
+        for chunk in _chunks(request):
+            self._upload.write(chunk)
+        self._accept(name)
+
+    def form(self, request: Request) -> None:
+        """Every part named `file` is an image."""
+        limit = self._service.settings.max_request_bytes
+        if refusal := announced_too_large(request, limit):
+            raise refusal
+        self._upload = self._service.admit()
+        try:
+            for event in _events(request, self._service.settings.max_files + MAX_FIELDS, limit):
+                if isinstance(event, (File, Field)):
+                    self._begin_part(event)
+                elif isinstance(event, Data) and self._name is not None:
+                    self._continue_part(self._name, event)
+        except Refused as refusal:  # the rest of the body cannot be read
+            self.refuse(self._name or "", refusal)
+        if not self.received.accepted and not self.received.refused:
+            raise NoFile("The form holds no file: add at least one part named 'file'.")
+
+    def _begin_part(self, part: File | Field) -> None:
+        self._name = None
+        filename = part.filename if isinstance(part, File) else None
+        if part.name != "file" or filename == "":  # "" is what a browser sends when nothing was chosen
+            return
+        self._files += 1
+        if self._files > self._service.settings.max_files:
+            raise TooManyFiles(
+                f"At most {self._service.settings.max_files} files are taken in one request: "
+                "those from here on were not read; send them in another one."
+            )
+        name = filename or "unnamed"
+        try:
+            self._upload = self._upload or self._service.admit()
+            self._name = name
+        except Refused as refusal:
+            self.refuse(name, refusal)
+
+    def _continue_part(self, name: str, event: Data) -> None:
+        assert self._upload is not None  # noqa: S101
+        try:
+            if event.data:
+                self._upload.write(event.data)
+            if not event.more_data:
+                self._accept(name)
+                self._name = None
+        except Refused as refusal:
+            self.refuse(name, refusal)
+            self.discard()
+            self._name = None
+
+    def _accept(self, name: str) -> None:
+        assert self._upload is not None  # noqa: S101
+        self.received.accepted.append(self._upload.accept(name))
+        self._service.count_accepted()
+        self._upload = None
+
+
+def _events(request: Request, max_parts: int, max_bytes: int) -> Iterator[Event]:
+    boundary = request.mimetype_params.get("boundary", "")
+    if not boundary:
+        raise NoFile("The form has no boundary in its Content-Type: let the HTTP client write that header.")
+    decoder = MultipartDecoder(boundary.encode("latin-1", "replace"), MAX_DECODER_BYTES, max_parts=max_parts)
+    read = 0
+    try:
+        for chunk in _chunks(request):
+            read += len(chunk)
+            if read > max_bytes:
+                raise UploadTooLarge(f"The request has more than {max_bytes} bytes: send less at once.")
+            decoder.receive_data(chunk)
+            while not isinstance(event := decoder.next_event(), NeedData):
+                yield event
+                if isinstance(event, Epilogue):
+                    return
+        decoder.receive_data(None)
+        while not isinstance(event := decoder.next_event(), (NeedData, Epilogue)):
+            yield event
+    except RequestEntityTooLarge:
+        raise TooManyFiles("The form has too many parts, or a part with oversized headers.") from None
+    except ValueError as error:
+        raise Incomplete(f"The form is broken or cut short: {error}.") from error
+
+
+def _chunks(request: Request) -> Iterator[bytes]:
+    """The body as it comes. Raises `TooSlow`, or `Incomplete` when the client went away."""
+    announced, read = request.content_length, 0
+    while True:
+        try:
+            chunk = request.stream.read(CHUNK_BYTES)
+        except TimeoutError:
+            raise TooSlow("The upload came too slowly and was given up: try again on a better connection.") from None
+        except Exception as error:  # each HTTP server has its own for a body that breaks off
+            log.info("a body broke off: %r", error)
+            raise Incomplete("The upload broke off before its end: send it again.") from error
+        if not chunk:
+            break
+        read += len(chunk)
+        yield chunk
+    if announced is not None and read < announced:
+        raise Incomplete("The upload broke off before its end: send it again.")

@@ -1,0 +1,66 @@
+/** Asking the server again and again, with care: only while somebody looks, and less often when it does not answer. */
+
+const LONGEST_PAUSE_MS = 15_000;
+const ANSWER_TIMEOUT_MS = 10_000;
+
+export class SignedOut extends Error {}
+
+const seen = new Map(); // address -> ETag of the answer that was returned last
+
+/** The JSON at an address, or null when it is the same as the last time. Throws when there is no good answer. */
+export async function fetchIfChanged(address) {
+  const response = await fetch(address, {
+    cache: "no-cache", // keep a copy, but ask by its ETag whether it still holds
+    headers: { Accept: "application/json" },
+    signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS),
+  });
+  if (response.status === 401 || response.status === 403) throw new SignedOut();
+  if (!response.ok) throw new Error(`${address}: ${response.status}`);
+  const body = await response.json();
+  const tag = response.headers.get("ETag");
+  if (tag !== null && seen.get(address) === tag) return null;
+  seen.set(address, tag);
+  return body;
+}
+
+/**
+ * Runs `task` every `pauseMs` while the page is visible. `onTrouble(error)` is told of each failure and
+ * `onTrouble(null)` of each success. Ends for good when `task` throws SignedOut.
+ */
+export function watch(task, { pauseMs, onTrouble }) {
+  let failures = 0;
+  let timer = null;
+  let running = false;
+  let over = false;
+
+  async function run() {
+    timer = null;
+    if (running || over || document.hidden) return;
+    running = true;
+    try {
+      await task();
+      failures = 0;
+      onTrouble(null);
+    } catch (error) {
+      failures += 1;
+      over = error instanceof SignedOut;
+      onTrouble(error);
+    } finally {
+      running = false;
+    }
+    if (over || document.hidden) return;
+    // Spread, so that everybody who lost the server does not come back in the same moment.
+    const backOff = Math.min(LONGEST_PAUSE_MS, pauseMs * 2 ** failures) * (0.75 + Math.random() / 2);
+    timer = setTimeout(run, failures ? backOff : pauseMs);
+  }
+
+  document.addEventListener("visibilitychange", () => {
+    if (timer !== null) clearTimeout(timer);
+    run();
+  });
+  window.addEventListener("online", () => {
+    if (timer !== null) clearTimeout(timer);
+    run();
+  });
+  timer = setTimeout(run, pauseMs);
+}

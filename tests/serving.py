@@ -1,0 +1,166 @@
+"""A real `imgpool serve` for tests: its own process group, a free port, and an end that leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+START_S = 20
+END_S = 30
+SAMPLES = Path(__file__).parent.parent / "sample_images"
+
+
+class Server:
+    """`with Server(data_dir, "--workers", "1") as server:` serves at `server.url` until the block ends."""
+
+    def __init__(self, data_dir: Path, *options: str, command: list[str] | None = None, **env: str) -> None:
+        self.data_dir = data_dir
+        self.command = command or [
+            sys.executable, "-m", "imgpool", "serve", "--port", "0", "--data-dir", str(data_dir), *options,
+        ]  # fmt: skip
+        self.env = {**os.environ, "PYTHONUNBUFFERED": "1", **env}
+        self.url = ""
+        self.log: list[str] = []
+        self._lines: queue.Queue[str | None] = queue.Queue()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            self.command,
+            env=self.env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        limit = time.monotonic() + START_S
+        while True:
+            try:
+                line = self._lines.get(timeout=max(0.0, limit - time.monotonic()))
+            except queue.Empty:
+                self.kill()
+                raise AssertionError("the server did not start in time:\n" + "\n".join(self.log)) from None
+            if line is None:
+                raise AssertionError("the server ended at its start:\n" + "\n".join(self.log))
+            if "serving on " in line:
+                self.url = line.rsplit(" ", 1)[1]
+                return
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        with self.process.stdout as lines:
+            for line in lines:
+                self.log.append(line.rstrip("\n"))
+                self._lines.put(line.rstrip("\n"))
+        self._lines.put(None)
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rsplit(":", 1)[1])
+
+    def processes(self) -> list[int]:
+        """The IDs of all living processes of this server: they share its session."""
+        found = []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                try:
+                    state, _, _, session = (entry / "stat").read_text().rsplit(") ", 1)[1].split()[:4]
+                except (OSError, ValueError):
+                    continue
+                if session == str(self.process.pid) and state != "Z":
+                    found.append(int(entry.name))
+        return found
+
+    def kill(self) -> None:
+        """`kill -9` of the master and the gunicorn process; the decoder children have to end by themselves."""
+        for pid in {self.process.pid, *self._gunicorn_processes()}:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        self.process.wait(END_S)
+        self.wait_until_gone()
+
+    def _gunicorn_processes(self) -> list[int]:
+        return [
+            pid
+            for pid in self.processes()
+            if b"imgpool.imaging" not in Path(f"/proc/{pid}/cmdline").read_bytes()
+        ]
+
+    def stop(self) -> int:
+        """SIGTERM, and wait: returns the exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        status = self.process.wait(END_S)
+        self.wait_until_gone()
+        self._reader.join(END_S)
+        return status
+
+    def wait_until_gone(self) -> None:
+        wait_for(lambda: not self.processes(), "the server's processes to end")
+
+    # HTTP, as a program would ask
+
+    def get(self, path: str) -> Any:
+        with urllib.request.urlopen(self.url + path, timeout=30) as answer:
+            return json.load(answer)
+
+    def status_of(self, path: str) -> int:
+        try:
+            with urllib.request.urlopen(self.url + path, timeout=30) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            error.close()
+            return error.code
+
+    def upload(self, body: bytes, name: str = "photo.jpg") -> tuple[int, Any, dict[str, str]]:
+        """A raw upload: status, JSON, headers."""
+        request = urllib.request.Request(f"{self.url}/api/images?name={name}", data=body, method="POST")
+        request.add_header("Content-Type", "application/octet-stream")
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return answer.status, json.load(answer), dict(answer.headers)
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, json.load(error), dict(error.headers)
+
+    def wait_until_settled(self, timeout_s: float = 60) -> dict[str, int]:
+        """Wait until nothing is queued or processing; returns the counts."""
+
+        def settled() -> bool:
+            counts = self.get("/api/status")["counts"]
+            return bool(counts["queued"] + counts["processing"] == 0)
+
+        wait_for(settled, "all images to end", timeout_s)
+        counts: dict[str, int] = self.get("/api/status")["counts"]
+        return counts
+
+
+def wait_for(condition: Any, what: str, timeout_s: float = 20) -> None:
+    """Poll another process until the condition holds; fails by name when it does not."""
+    limit = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < limit, f"waited {timeout_s} s in vain for {what}"
+        time.sleep(0.02)
