@@ -134,9 +134,17 @@ class View:
 
 
 def look(
-    height: np.ndarray, h: int, w: int, eye: tuple[float, float, float], focal: float, horizon: float, near: float,
-    reach: float, wrap: bool = False, steps: int = 900,
-) -> View:  # fmt: skip
+    height: np.ndarray,
+    h: int,
+    w: int,
+    eye: tuple[float, float, float],
+    focal: float,
+    horizon: float,
+    near: float,
+    reach: float,
+    wrap: bool = False,
+    steps: int = 900,
+) -> View:
     """Look north from eye (x, y, altitude) over a height map.
 
     Each column is walked from near to far; a row is taken by the first piece of land that rises above what was
@@ -165,7 +173,7 @@ def look(
     return View(far, eye[0] + dx * z, eye[1] + dy * z, sky)
 
 
-def mirror(rgb: np.ndarray, line: int, rng: Rng, calm: float) -> np.ndarray:
+def mirror(rgb: np.ndarray, line: int, rng: np.random.Generator, calm: float) -> np.ndarray:
     """Fill everything below row `line` with its reflection, ripples growing towards the viewer."""
     h, w, _ = rgb.shape
     deep = h - line

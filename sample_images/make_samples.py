@@ -54,12 +54,27 @@ def exif(text: str, when: str, orientation: int = 1, place: tuple[float, float] 
     e[0x010E], e[0x010F], e[0x0110], e[0x0112] = text, "Sample", "Sample Camera", orientation
     e[0x011A], e[0x011B], e[0x0128], e[0x0131], e[0x0132] = 72.0, 72.0, 2, "make_samples.py", when
     e.get_ifd(0x8769).update(
-        {0x829A: 1 / 250, 0x829D: 8.0, 0x8827: 100, 0x9000: b"0232", 0x9003: when, 0x9004: when, 0x920A: 35.0, 0xA434: "Sample Lens 35mm"}
-    )  # fmt: skip
+        {
+            0x829A: 1 / 250,
+            0x829D: 8.0,
+            0x8827: 100,
+            0x9000: b"0232",
+            0x9003: when,
+            0x9004: when,
+            0x920A: 35.0,
+            0xA434: "Sample Lens 35mm",
+        }
+    )
     if place:
         e.get_ifd(0x8825).update(
-            {0: b"\x02\x03\x00\x00", 1: "NS"[place[0] < 0], 2: _degrees(place[0]), 3: "EW"[place[1] < 0], 4: _degrees(place[1])}
-        )  # fmt: skip
+            {
+                0: b"\x02\x03\x00\x00",
+                1: "NS"[place[0] < 0],
+                2: _degrees(place[0]),
+                3: "EW"[place[1] < 0],
+                4: _degrees(place[1]),
+            }
+        )
     return e
 
 
@@ -89,9 +104,11 @@ def display_p3() -> bytes:
         b"rXYZ": b"XYZ \0\0\0\0" + fixed(0.515121, 0.241196, -0.001053),
         b"gXYZ": b"XYZ \0\0\0\0" + fixed(0.291977, 0.692245, 0.041885),
         b"bXYZ": b"XYZ \0\0\0\0" + fixed(0.157104, 0.066574, 0.784073),
-        b"rTRC": curve, b"gTRC": curve, b"bTRC": curve,
+        b"rTRC": curve,
+        b"gTRC": curve,
+        b"bTRC": curve,
         b"chad": b"sf32\0\0\0\0" + fixed(*adapt),
-    }  # fmt: skip
+    }
     table, body, places = b"", b"", {}
     start = 128 + 4 + 12 * len(tags)
     for name, data in tags.items():

@@ -141,7 +141,7 @@ def aurora(w: int, h: int, rng: Rng) -> Image.Image:
         sky = sky + shape[..., None].astype(F32) * (green * (1 - hue) + violet * hue) * (0.62 - 0.14 * curtain)
     sky = sky + _stars(w, h, rng, np.full((h, w), 0.45, F32)) * 0.6
     land = mountains(rng, 1024, 95, (-0.4, -0.6, 0.55))
-    yy, xx = grid(1024, 1024)
+    yy, _ = grid(1024, 1024)
     height = land.height * step(60, 420, yy - 60) + 1.0
     view = look(height, line, w, (512, 60, 7), w * 0.8, line - 30, 40, 800)
     light = sample(land.light, view.x, view.y)
@@ -156,8 +156,14 @@ def aurora(w: int, h: int, rng: Rng) -> Image.Image:
     soft = resize(noise(rng, h // 4, w // 4, 1.7, 90, 3), w, h)
     field = ramp((y - line) / (h - line) + 0.10 * soft, (0, "#4c8a88"), (0.4, "#2f5d6b"), (1, "#16303f"))
     rgb = mix(rgb, field, step(0, 3, y - drift))
-    trees = [(px, drift[int(px)] + 12, h * t) for px, t in zip(
-        np.concatenate([rng.uniform(0, w * 0.30, 26), rng.uniform(w * 0.86, w - 1, 12)]), rng.uniform(0.05, 0.21, 38), strict=True)]  # fmt: skip
+    trees = [
+        (px, drift[int(px)] + 12, h * t)
+        for px, t in zip(
+            np.concatenate([rng.uniform(0, w * 0.30, 26), rng.uniform(w * 0.86, w - 1, 12)]),
+            rng.uniform(0.05, 0.21, 38),
+            strict=True,
+        )
+    ]
     rgb = mix(rgb, (0.020, 0.055, 0.070), pines(rng, h, w, trees))
     cx, cy, s = w * 0.66, h * 0.865, w * 0.035
     lamp = np.exp(-np.hypot(x - cx, (y - cy) * 2.2) / (s * 1.7))

@@ -40,8 +40,12 @@ def mountain_lake(w: int, h: int, rng: Rng) -> Image.Image:
     sun_x, sun_y = w * 0.30, h * 0.515
     sky = ramp(
         y / line + 0 * x,
-        (0, "#27406e"), (0.35, "#5a6f9e"), (0.62, "#b58fa0"), (0.82, "#f0a983"), (1, "#ffd9a0"),
-    )  # fmt: skip
+        (0, "#27406e"),
+        (0.35, "#5a6f9e"),
+        (0.62, "#b58fa0"),
+        (0.82, "#f0a983"),
+        (1, "#ffd9a0"),
+    )
     near_sun = _glow(h, w, sun_x, sun_y, w * 0.13)
     cloud = resize(noise(rng, h // 4, w // 4, 1.75, 200, 2.6), w, h)
     wisp = resize(noise(rng, h // 4, w // 4, 1.6, 80, 4), w, h)
@@ -76,8 +80,11 @@ def mountain_lake(w: int, h: int, rng: Rng) -> Image.Image:
     rgb[:line] = np.where(view.sky[..., None], sky[:line], ground)
 
     shore = line - 4 - h * 0.012 * np.abs(noise1(rng, w, 1.6, 500))
-    spots = [(px, shore[int(px)] + 14, t) for px, t in zip(
-        rng.uniform(0, w - 1, 420), h * rng.uniform(0.012, 0.034, 420), strict=True) if abs(px - w * 0.42) > w * 0.17]  # fmt: skip
+    spots = [
+        (px, shore[int(px)] + 14, t)
+        for px, t in zip(rng.uniform(0, w - 1, 420), h * rng.uniform(0.012, 0.034, 420), strict=True)
+        if abs(px - w * 0.42) > w * 0.17
+    ]
     bank = np.maximum(pines(rng, line, w, spots), step(0, 3, y[:line] - shore - 8) * (np.abs(x - w * 0.42) > w * 0.16))
     rgb[:line] = mix(rgb[:line], (0.075, 0.10, 0.12), bank * 0.93)
     rgb = mirror(rgb, line, rng, 0.035)
@@ -85,9 +92,18 @@ def mountain_lake(w: int, h: int, rng: Rng) -> Image.Image:
     rgb[line:] = mix(rgb[line:] * 0.84, (0.05, 0.10, 0.17), deep * 0.50 + 0 * x)
 
     bottom = h * (0.965 - 0.08 * step(0.55, 1.0, x[0] / w)) + 18 * noise1(rng, w, 1.6, 300)
-    front = [(px, bottom[int(px)] + 50, h * t) for px, t in (
-        (w * 0.955, 0.66), (w * 0.885, 0.47), (w * 0.99, 0.50), (w * 0.825, 0.30), (w * 0.775, 0.17),
-        (w * 0.92, 0.25), (w * 0.73, 0.09))]  # fmt: skip
+    front = [
+        (px, bottom[int(px)] + 50, h * t)
+        for px, t in (
+            (w * 0.955, 0.66),
+            (w * 0.885, 0.47),
+            (w * 0.99, 0.50),
+            (w * 0.825, 0.30),
+            (w * 0.775, 0.17),
+            (w * 0.92, 0.25),
+            (w * 0.73, 0.09),
+        )
+    ]
     dark = np.maximum(pines(rng, h, w, front), step(0, 4, y - bottom))
     return finish(mix(rgb, (0.030, 0.040, 0.050), dark), rng)
 
@@ -128,8 +144,10 @@ def sea(w: int, h: int, rng: Rng) -> Image.Image:
     rgb[line:] = water
 
     edge = np.interp(
-        np.arange(w) / w, [0, 0.06, 0.14, 0.20, 0.27, 0.31, 0.345, 0.36, 1], [0.150, 0.155, 0.13, 0.118, 0.10, 0.072, 0.02, -0.01, -0.01]
-    )  # fmt: skip
+        np.arange(w) / w,
+        [0, 0.06, 0.14, 0.20, 0.27, 0.31, 0.345, 0.36, 1],
+        [0.150, 0.155, 0.13, 0.118, 0.10, 0.072, 0.02, -0.01, -0.01],
+    )
     edge = line - edge * h * (1 + 0.035 * noise1(rng, w, 1.25, 160))
     rock = noise(rng, h // 2, w // 2, 1.25, 70, 0.45)
     rock = resize(rock, w, h)
@@ -150,17 +168,31 @@ def _lighthouse_and_sail(rgb: np.ndarray, w: int, h: int, line: int) -> np.ndarr
     im = Image.fromarray((np.clip(rgb, 0, 1) * 255).astype(np.uint8))
     d = ImageDraw.Draw(im)
     u, x, foot = h / 165, w * 0.235, line - h * 0.108
-    d.polygon([(x - 1.5 * u, foot + u), (x - 1.0 * u, foot - 14 * u), (x + 1.0 * u, foot - 14 * u), (x + 1.5 * u, foot + u)], fill="#f4f1ea")  # fmt: skip
+    d.polygon(
+        [(x - 1.5 * u, foot + u), (x - 1.0 * u, foot - 14 * u), (x + 1.0 * u, foot - 14 * u), (x + 1.5 * u, foot + u)],
+        fill="#f4f1ea",
+    )
     for k in (0, 2):
         a, b = 1.5 - 0.5 * (2 + 4 * k) / 15, 1.5 - 0.5 * (6 + 4 * k) / 15
-        d.polygon([(x - a * u, foot - (1 + 4 * k) * u), (x - b * u, foot - (5 + 4 * k) * u), (x + b * u, foot - (5 + 4 * k) * u), (x + a * u, foot - (1 + 4 * k) * u)], fill="#b8352c")  # fmt: skip
+        d.polygon(
+            [
+                (x - a * u, foot - (1 + 4 * k) * u),
+                (x - b * u, foot - (5 + 4 * k) * u),
+                (x + b * u, foot - (5 + 4 * k) * u),
+                (x + a * u, foot - (1 + 4 * k) * u),
+            ],
+            fill="#b8352c",
+        )
     d.rectangle([x - 1.35 * u, foot - 14.5 * u, x + 1.35 * u, foot - 14 * u], fill="#33383d")
     d.rectangle([x - 0.75 * u, foot - 16.4 * u, x + 0.75 * u, foot - 14.5 * u], fill="#ffe9a8")
     d.polygon([(x - u, foot - 16.4 * u), (x, foot - 18 * u), (x + u, foot - 16.4 * u)], fill="#8f2a24")
     u, bx, by = h / 120, w * 0.735, line + h * 0.048
     d.polygon([(bx - 0.2 * u, by - 11 * u), (bx - 0.2 * u, by - 0.8 * u), (bx - 4.6 * u, by - 0.8 * u)], fill="#fdfcf7")
     d.polygon([(bx + 0.3 * u, by - 10 * u), (bx + 0.3 * u, by - 0.8 * u), (bx + 3.2 * u, by - 1.0 * u)], fill="#e8e6df")
-    d.polygon([(bx - 4.2 * u, by - 0.3 * u), (bx + 4.0 * u, by - 0.5 * u), (bx + 2.9 * u, by + u), (bx - 3.3 * u, by + u)], fill="#7d2f26")  # fmt: skip
+    d.polygon(
+        [(bx - 4.2 * u, by - 0.3 * u), (bx + 4.0 * u, by - 0.5 * u), (bx + 2.9 * u, by + u), (bx - 3.3 * u, by + u)],
+        fill="#7d2f26",
+    )
     out = np.asarray(im.filter(ImageFilter.GaussianBlur(0.8)), F32) / 255
     return out.copy()
 

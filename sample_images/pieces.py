@@ -148,7 +148,10 @@ def balloon(size: int) -> Image.Image:
     b = r * 0.20
     for s in (-1, -0.35, 0.35, 1):
         d.line([((cx + s * r * 0.245) * 2, (mouth - 4) * 2), ((cx + s * b) * 2, basket * 2)], fill="#4a3420", width=5)
-    box = [((cx + sx * b * k) * 2, yy * 2) for sx, k, yy in ((-1, 1, basket), (1, 1, basket), (1, 0.86, basket + b * 1.45), (-1, 0.86, basket + b * 1.45))]  # fmt: skip
+    box = [
+        ((cx + sx * b * k) * 2, yy * 2)
+        for sx, k, yy in ((-1, 1, basket), (1, 1, basket), (1, 0.86, basket + b * 1.45), (-1, 0.86, basket + b * 1.45))
+    ]
     d.polygon(box, fill="#8a5a2c")
     for row in range(9):
         top = (basket + b * 0.16 * row) * 2

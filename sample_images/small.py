@@ -88,10 +88,15 @@ def waves(w: int, h: int, frames: int, rng: Rng) -> list[Image.Image]:
         rgb = mix(sky, (1, 0.93, 0.70), step(r + 1, r - 1, far))
         for k in range(6):
             depth = k / 5
-            crest = line + h * 0.44 * depth**1.35 + (1.5 + 9 * depth) * (
-                np.sin(x[0] / w * 2 * np.pi * (7 - 4.5 * depth) + (-1) ** k * t + phases[k])
-                + 0.4 * np.sin(x[0] / w * 2 * np.pi * (15 - 8 * depth) - t + phases[k + 6])
-            )  # fmt: skip
+            crest = (
+                line
+                + h * 0.44 * depth**1.35
+                + (1.5 + 9 * depth)
+                * (
+                    np.sin(x[0] / w * 2 * np.pi * (7 - 4.5 * depth) + (-1) ** k * t + phases[k])
+                    + 0.4 * np.sin(x[0] / w * 2 * np.pi * (15 - 8 * depth) - t + phases[k + 6])
+                )
+            )
             body = ramp(np.array([[depth]]), (0, "#d9896f"), (0.35, "#7a6a94"), (0.7, "#33568a"), (1, "#122c52"))[0, 0]
             below = y - crest
             rgb = mix(rgb, tuple(body), step(0, 1.6, below))
@@ -104,7 +109,18 @@ def waves(w: int, h: int, frames: int, rng: Rng) -> list[Image.Image]:
         for bx, by, s, p in ((0.20, 0.20, 15, 0), (0.29, 0.27, 11, 1.3), (0.36, 0.17, 9, 2.2)):
             flap = np.sin(2 * t + p) * s * 0.5
             cx, cy = w * bx + 6 * np.sin(t + p), h * by + 3 * np.cos(t + p)
-            d.line([(cx - s, cy - flap), (cx - s * 0.4, cy - s * 0.22 - flap * 0.3), (cx, cy), (cx + s * 0.4, cy - s * 0.22 - flap * 0.3), (cx + s, cy - flap)], fill="#27305c", width=2, joint="curve")  # fmt: skip
+            d.line(
+                [
+                    (cx - s, cy - flap),
+                    (cx - s * 0.4, cy - s * 0.22 - flap * 0.3),
+                    (cx, cy),
+                    (cx + s * 0.4, cy - s * 0.22 - flap * 0.3),
+                    (cx + s, cy - flap),
+                ],
+                fill="#27305c",
+                width=2,
+                joint="curve",
+            )
         pictures.append(im)
     return pictures
 
@@ -131,7 +147,15 @@ def topographic_map(w: int, h: int, rng: Rng) -> Image.Image:
     y, x = grid(h, w)
     height = 1.0 * noise(rng, h, w, 2.5, w / 3) + 1.5 - 4.2 * np.hypot((x / w - 0.5) / 1.15, y / h - 0.52)
     gy, gx = np.gradient(height)
-    tint = ramp(np.floor(height * 6) / 6, (-1.2, "#9cc9de"), (-0.02, "#cfe8ee"), (0.0, "#c3d8a0"), (0.8, "#ece3ae"), (1.6, "#dcb583"), (2.4, "#f5efe6"))  # fmt: skip
+    tint = ramp(
+        np.floor(height * 6) / 6,
+        (-1.2, "#9cc9de"),
+        (-0.02, "#cfe8ee"),
+        (0.0, "#c3d8a0"),
+        (0.8, "#ece3ae"),
+        (1.6, "#dcb583"),
+        (2.4, "#f5efe6"),
+    )
     tint *= np.where(height > 0, np.clip(1 - (gx + gy) * 9, 0.72, 1.14), 1)[..., None]
     slope = np.hypot(gx, gy) + 1e-5
     for every, thick, dark in ((1 / 6, 0.55, 0.42), (5 / 6, 1.0, 0.62)):

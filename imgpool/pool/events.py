@@ -62,7 +62,8 @@ class Event:
 @dataclass(frozen=True, slots=True)
 class DrainReport(Generic[P]):
     """How a drain went. `unfinished`: admitted jobs whose result was not in the results channel at the
-    deadline."""
+    deadline.
+    """
 
     finished: bool
     unfinished: tuple[Job[P], ...]

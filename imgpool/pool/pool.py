@@ -445,8 +445,15 @@ class WorkerPool(Generic[P, R]):
     # -- the workers -------------------------------------------------------------------------------
 
     def _grow(self) -> None:
-        """Start workers up to the size. The lock is held: a new thread needs it only after `start()` returns."""
-        for _ in range(self._size - sum(not lane.retired for lane in self._workers)):
+        """Have as many workers as the size says. The lock is held: a new thread needs it only once it runs."""
+        missing = self._size - sum(not lane.retired for lane in self._workers)
+        for lane in self._workers:
+            # A retired worker with a job in hand has yet to come back for another: let it stay. With a new thread
+            # beside it, shrinking and growing in quick succession would run more jobs at once than the size says.
+            if missing > 0 and lane.retired and lane.job is not None:
+                lane.retired = False
+                missing -= 1
+        for _ in range(missing):
             name = f"{self.name}-worker-{next(self._lane_numbers)}"
             lane: _Lane[P] = _Lane(name, is_worker=True)
             lane.thread = threading.Thread(target=self._work, args=(lane,), name=name, daemon=True)
@@ -495,6 +502,7 @@ class WorkerPool(Generic[P, R]):
         except ChannelClosed:
             with self._lock:
                 self._ledger.undelivered += 1
+        del result  # see the end of `_perform`
         lane.job = None
 
     def _begin(self, lane: _Lane[P], job: Job[P]) -> None:
@@ -516,8 +524,7 @@ class WorkerPool(Generic[P, R]):
         try:
             value = self._handler(ctx, job.payload)
         except BaseException as caught:
-            # Without its first entry, which is this frame: it holds `error`, and the two would keep each
-            # other alive.
+            # Without its first entry, which is this line: the traceback begins in the handler.
             error = caught.with_traceback(caught.__traceback__ and caught.__traceback__.tb_next)
             outcome = "cancelled" if isinstance(caught, Cancelled) and self._root.done else "failed"
         ran_s = time.monotonic() - began
@@ -533,7 +540,12 @@ class WorkerPool(Generic[P, R]):
                 ledger.cancelled += 1
         if self._observer is not None:
             self._tell("finished", job, lane.name, outcome=outcome)
-        return Result(job, outcome, value, error, lane.started - job.submitted_at, ran_s, lane.name)
+        try:
+            return Result(job, outcome, value, error, lane.started - job.submitted_at, ran_s, lane.name)
+        finally:
+            # The error's traceback leads back to this frame (and to the caller's, which lets go of the result).
+            # Held here it would be a cycle, and keep the handler's variables until the next garbage collection.
+            del error, value
 
     def _leave(self, lane: _Lane[P]) -> None:
         """A lane's last act. The last one out closes the results."""

@@ -73,7 +73,8 @@ class PoolStatistics:
 @dataclass(frozen=True, slots=True)
 class WorkerState:
     """What one worker does now: the payload of the job in its hands, since when; both None when it has
-    none."""
+    none.
+    """
 
     name: str
     job: object | None

@@ -64,7 +64,7 @@ def images() -> Response:
 
 def page_arguments() -> tuple[State | None, int, int | None]:
     """state, limit and cursor of the query; raises ValueError with a sentence."""
-    state, limit, cursor = (request.args.get(name) or None for name in ("state", "limit", "cursor"))
+    state, limit, cursor = (request.args.get(name) for name in ("state", "limit", "cursor"))
     if state is not None and state not in STATES:
         raise ValueError(f"state is one of {', '.join(STATES)}.")
     if limit is not None and not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:9]) <= MAX_PAGE):

@@ -1,0 +1,30 @@
+"""Pictures for tests, made on the spot: real files of a real encoder, with enough detail to take some work."""
+
+from __future__ import annotations
+
+import functools
+import io
+
+import numpy as np
+from PIL import Image
+
+
+@functools.cache
+def photo(width: int = 1200, height: int = 900, seed: int = 0, file_format: str = "JPEG") -> bytes:
+    """Soft blobs of colour with some grain, as photographs have."""
+    random = np.random.default_rng(seed)
+    small = Image.fromarray(random.integers(0, 256, (12, 16, 3), dtype=np.uint8))
+    soft = np.asarray(small.resize((width, height), Image.Resampling.BICUBIC), dtype=np.int16)
+    grain = random.integers(-6, 7, (height, width, 1), dtype=np.int16)
+    picture = Image.fromarray(np.clip(soft + grain, 0, 255).astype(np.uint8))
+    with io.BytesIO() as file:
+        picture.save(file, file_format)
+        return file.getvalue()
+
+
+@functools.cache
+def bomb(side: int = 16384) -> bytes:
+    """A PNG of a few kilobytes that announces 268 million pixels."""
+    with io.BytesIO() as file:
+        Image.new("1", (side, side)).save(file, "PNG")
+        return file.getvalue()

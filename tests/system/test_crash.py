@@ -1,0 +1,142 @@
+"""`kill -9` at random moments: what was accepted ends done or failed, once, with whole variants or none."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+from PIL import Image
+
+from pictures import photo
+from serving import Server, wait_for
+
+
+def upload_until_refused_or_dead(server: Server, ids: list[str], stop: threading.Event, seed: int) -> None:
+    while not stop.is_set():
+        try:
+            status, answer, headers = server.upload(photo(seed=seed), f"{seed}.jpg")
+        except OSError:
+            return  # killed: this upload was not accepted, or its 202 was lost; both are allowed
+        if status == 202:
+            ids.append(answer["images"][0]["id"])
+        else:
+            stop.wait(0.05)
+
+
+def test_nothing_accepted_is_lost_at_kill_9(tmp_path: Path) -> None:
+    random_moments = random.Random(20261123)
+    data_dir = tmp_path / "data"
+    accepted: list[str] = []
+    queued_at_start = []
+    for round_number in range(6):
+        server = Server(data_dir, "--workers", "2", "--queue-capacity", "8", "--max-attempts", "100")
+        server.start()
+        counts = server.get("/api/status")["counts"]
+        queued_at_start.append(counts["queued"] + counts["processing"])
+        assert counts["accepted"] == sum(counts[key] for key in ("queued", "processing", "done", "failed", "deleted"))
+        assert counts["accepted"] >= len(accepted)
+        stop = threading.Event()
+        clients = [
+            threading.Thread(target=upload_until_refused_or_dead, args=(server, accepted, stop, round_number * 4 + n))
+            for n in range(4)
+        ]
+        for client in clients:
+            client.start()
+        time.sleep(random_moments.uniform(0.2, 1.2))
+        server.kill()  # also waits until no decoder child is left
+        stop.set()
+        for client in clients:
+            client.join(30)
+    with Server(data_dir, "--workers", "2", "--queue-capacity", "8", "--max-attempts", "100") as server:
+        counts = server.wait_until_settled()
+        assert counts["failed"] == counts["deleted"] == 0
+        assert counts["done"] == counts["accepted"] >= len(accepted) > 0
+        for image_id in accepted:
+            assert server.get(f"/api/images/{image_id}")["state"] == "done"
+        kept = {path.name for path in (data_dir / "originals").iterdir()}
+        made = {path.name for path in (data_dir / "output").iterdir() if not path.name.startswith(".imgpool")}
+        assert len(kept) == counts["accepted"], "an original without a record, or the other way round"
+        assert made == kept
+        for image_id in made:
+            for variant in ("large.jpg", "thumb.jpg"):
+                with Image.open(data_dir / "output" / image_id / variant) as picture:
+                    picture.load()
+    print(f"\n{len(accepted)} answered 202, {counts['accepted']} accepted, taken up at each start: {queued_at_start}")
+
+
+def test_a_killed_gunicorn_process_is_replaced_and_goes_on(tmp_path: Path) -> None:
+    with Server(tmp_path / "data", "--workers", "1") as server:
+        for seed in range(5):
+            assert server.upload(photo(seed=seed))[0] == 202
+        worker = next(pid for pid in server._gunicorn_processes() if pid != server.process.pid)
+        os.kill(worker, signal.SIGKILL)
+
+        def answers() -> bool:
+            try:
+                return server.status_of("/healthz") == 200 and worker not in server.processes()
+            except OSError:
+                return False
+
+        wait_for(answers, "a new gunicorn process")
+        assert server.wait_until_settled()["done"] == 5
+
+
+def test_an_image_that_takes_the_server_down_twice_is_failed(tmp_path: Path) -> None:
+    """Its attempts are counted before they are made. Decoding is slow enough here that the kill meets it."""
+    big = photo(6000, 4500, file_format="PNG")
+    data_dir = tmp_path / "data"
+    options = ("--workers", "1", "--max-attempts", "2")
+    image_id = None
+    for attempt in (1, 2):
+        with Server(data_dir, *options) as server:
+            image_id = image_id or server.upload(big)[1]["images"][0]["id"]
+            wait_for(lambda: server.get(f"/api/images/{image_id}")["state"] == "processing", "the attempt")  # noqa: B023
+            assert server.get(f"/api/images/{image_id}")["attempts"] == attempt
+            server.kill()
+    with Server(data_dir, *options) as server:
+        image = server.get(f"/api/images/{image_id}")
+        assert (image["state"], image["attempts"], image["variants"]) == ("failed", 2, [])
+        assert "2 times" in image["error"]
+        assert server.upload(photo())[0] == 202
+        assert server.wait_until_settled()["done"] == 1
+
+
+def test_sigterm_finishes_what_was_accepted(tmp_path: Path) -> None:
+    server = Server(tmp_path / "data", "--workers", "2")
+    server.start()
+    for seed in range(8):
+        assert server.upload(photo(seed=seed))[0] == 202
+    assert server.stop() == 0
+    with Server(tmp_path / "data", "--workers", "2") as server:
+        counts = server.get("/api/status")["counts"]
+        assert (counts["done"], counts["accepted"]) == (8, 8), "a drain had time enough to finish"
+
+
+def test_what_a_short_drain_leaves_is_done_after_the_next_start(tmp_path: Path) -> None:
+    server = Server(tmp_path / "data", "--workers", "1", "--drain-timeout-s", "0")
+    server.start()
+    for seed in range(8):
+        assert server.upload(photo(2400, 1800, seed=seed))[0] == 202
+    assert server.stop() == 0
+    with Server(tmp_path / "data", "--workers", "2") as server:
+        counts = server.wait_until_settled()
+        assert (counts["done"], counts["failed"], counts["accepted"]) == (8, 0, 8)
+        images = server.get("/api/images")["images"]
+        assert [image["attempts"] for image in images] == [1] * 8, "a hand-over is not an attempt"
+
+
+def test_the_second_server_on_a_data_directory_is_refused(tmp_path: Path) -> None:
+    with Server(tmp_path / "data") as server:
+        second = subprocess.run([*server.command], capture_output=True, text=True, timeout=30, check=False)
+        assert second.returncode == 1
+        assert second.stdout == ""
+        lines = second.stderr.strip().splitlines()
+        assert len(lines) == 1, lines
+        assert "uses the data directory" in lines[0]
+        assert str(tmp_path / "data") in lines[0]
+        assert server.status_of("/readyz") == 200
