@@ -32,7 +32,7 @@ def whole(low: int, high: int) -> Parse:
     """A parser of whole numbers from `low` to `high`."""
 
     def parse(text: str) -> int:
-        if not re.fullmatch(r"\d+", text) or not low <= int(text) <= high:
+        if not re.fullmatch(r"[0-9]{1,20}", text) or not low <= int(text) <= high:
             raise _NotAllowedError(f"a whole number from {low} to {high}")
         return int(text)
 
@@ -57,7 +57,7 @@ def size(low: int, high: int = 1 << 50) -> Parse:
     """A parser of byte counts, with or without KiB, MiB or GiB."""
 
     def parse(text: str) -> int:
-        match = re.fullmatch(r"(\d+)\s*([a-z]*)", text.strip().lower())
+        match = re.fullmatch(r"([0-9]{1,20})\s*([a-z]*)", text.strip().lower())
         if match is None or match[2] not in _SUFFIX:
             raise _NotAllowedError("bytes, as 67108864 or 64MiB")
         value = int(match[1]) * _SUFFIX[match[2]]
@@ -100,6 +100,12 @@ def _text(text: str) -> str:
     return text
 
 
+def _path(text: str) -> Path:
+    if not text.strip() or "\0" in text:  # Path("") would be the current directory
+        raise _NotAllowedError("not empty, and without NUL characters")
+    return Path(text)
+
+
 def _token(text: str) -> str:
     if not re.fullmatch(r"[\x21-\x7e]{8,}", text):
         raise _NotAllowedError("at least 8 printable characters without spaces")
@@ -125,8 +131,8 @@ class Settings:
 
     host: str = _setting("127.0.0.1", _text, "address to listen on")
     port: int = _setting(8000, whole(0, 65535), "port to listen on; 0 takes a free one")
-    data_dir: Path = _setting(Path("imgpool-data"), Path, "directory of originals and records", shown="./imgpool-data")
-    output_dir: Path | None = _setting(None, Path, "directory of the variants", shown="DATA/output")
+    data_dir: Path = _setting(Path("imgpool-data"), _path, "directory of originals and records", shown="./imgpool-data")
+    output_dir: Path | None = _setting(None, _path, "directory of the variants", shown="DATA/output")
     workers: int = _setting(0, auto_or(whole(1, 256)), "worker threads of the pool", shown="auto")
     queue_capacity: int = _setting(64, whole(1, 100_000), "places in the jobs channel")
     isolation: str = _setting(
@@ -198,6 +204,8 @@ def load(options: Mapping[str, str | None] | None = None, env: Mapping[str, str]
     given = {name: text for name, text in (options or {}).items() if text is not None}
     env = os.environ if env is None else env
     config_file = given.pop("config", None) or env.get(variable("config"))
+    if unknown := given.keys() - {field.name for field in FIELDS}:
+        raise SettingError(f"{option(min(unknown))}: not a setting; allowed: {', '.join(field.name for field in FIELDS)}")
     values: dict[str, Any] = {}
     file_values = _read_file(config_file) if config_file else {}
     for field in FIELDS:
@@ -231,5 +239,6 @@ def _read_file(path: str) -> dict[str, str]:
         if key not in names:
             raise SettingError(f"{path}: {key!r} is not a setting; allowed: {', '.join(sorted(names))}")
         if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-            raise SettingError(f"{path}: {key} = {value!r} is not allowed; allowed: text or a number")
+            shown = "(not shown)" if key == "token" else repr(value)
+            raise SettingError(f"{path}: {key} = {shown} is not allowed; allowed: text or a number")
     return {key: str(value) for key, value in table.items()}

@@ -50,6 +50,9 @@ function drawThumb(picture, variants) {
   if (thumb && picture.getAttribute("src") !== thumb.url) {
     picture.width = thumb.width;
     picture.height = thumb.height;
+    const sides = [thumb.width, thumb.height];
+    const whole = Math.max(...sides) > 2 * Math.min(...sides) || Math.max(...sides) < 200; // as in _images.html
+    if (whole) picture.dataset.fit = "whole";
     picture.src = thumb.url;
   }
 }

@@ -12,6 +12,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -24,8 +25,16 @@ SAMPLES = Path(__file__).parent.parent / "sample_images"
 class Server:
     """`with Server(data_dir, "--workers", "1") as server:` serves at `server.url` until the block ends."""
 
-    def __init__(self, data_dir: Path, *options: str, command: list[str] | None = None, **env: str) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        *options: str,
+        command: list[str] | None = None,
+        serving: str = "serving on ",
+        **env: str,
+    ) -> None:
         self.data_dir = data_dir
+        self._serving = serving
         self.command = command or [
             sys.executable, "-m", "imgpool", "serve", "--port", "0", "--data-dir", str(data_dir), *options,
         ]  # fmt: skip
@@ -63,7 +72,7 @@ class Server:
                 raise AssertionError("the server did not start in time:\n" + "\n".join(self.log)) from None
             if line is None:
                 raise AssertionError("the server ended at its start:\n" + "\n".join(self.log))
-            if "serving on " in line:
+            if self._serving in line:
                 self.url = line.rsplit(" ", 1)[1]
                 return
 
@@ -95,19 +104,13 @@ class Server:
     def kill(self) -> None:
         """`kill -9` of the master and the gunicorn process; the decoder children have to end by themselves."""
         for pid in {self.process.pid, *self._gunicorn_processes()}:
-            try:
+            with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
         self.process.wait(END_S)
         self.wait_until_gone()
 
     def _gunicorn_processes(self) -> list[int]:
-        return [
-            pid
-            for pid in self.processes()
-            if b"imgpool.imaging" not in Path(f"/proc/{pid}/cmdline").read_bytes()
-        ]
+        return [pid for pid in self.processes() if b"imgpool.imaging" not in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
     def stop(self) -> int:
         """SIGTERM, and wait: returns the exit status."""

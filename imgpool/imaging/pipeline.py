@@ -83,12 +83,19 @@ def _make(original: Path, into: Path, recipe: Recipe, limits: Limits, check: Cal
         try:
             made[variant.name] = write_variant(result, variant, into, sync)
         except OSError as error:
-            reason = error.strerror or str(error)
-            raise ImagingError(f"The variant {variant.name!r} could not be written: {reason}.") from error
+            raise _not_written(variant.name, error) from error
         check()
     if sync:
-        sync_directory(into)
+        try:
+            sync_directory(into)
+        except OSError as error:
+            raise _not_written(recipe.variants[-1].name, error) from error
     return Made(format_name, *size, tuple(made[variant.name] for variant in recipe.variants))
+
+
+def _not_written(name: str, error: OSError) -> ImagingError:
+    """Say that the disk, not the picture, is to blame."""
+    return ImagingError(f"The variant {name!r} could not be written: {error.strerror or error}.")
 
 
 def _finished(decoded: decoding.Decoded, size: tuple[int, int]) -> Image.Image:
@@ -98,9 +105,8 @@ def _finished(decoded: decoding.Decoded, size: tuple[int, int]) -> Image.Image:
     """
     lying = (size[1], size[0]) if decoded.orientation >= 5 else size
     picture = to_srgb(resize(decoded.picture, lying), decoded.profile)
-    if turn := _TURNS.get(decoded.orientation):
-        picture = picture.transpose(turn)
-    return picture
+    turn = _TURNS.get(decoded.orientation)
+    return picture if turn is None else picture.transpose(turn)
 
 
 def _centre_box(

@@ -413,12 +413,16 @@ class WorkerPool(Generic[P, R]):
             try:
                 result = self._perform(lane, job)
                 room.send(result)
+                error = result.error
+                del result  # see the end of `_perform`
             finally:
                 self._leave(lane)
-        # Ctrl-C, or an exit, in a thread that is not ours: the job has its result, and the thread's owner
-        # must know.
-        if result.error is not None and not isinstance(result.error, Exception):
-            raise result.error
+        try:
+            # Ctrl-C, or an exit, in a thread that is not ours: its owner must know.
+            if error is not None and not isinstance(error, Exception):
+                raise error
+        finally:
+            del error
 
     def _send_into(self, slot: Slot[Job[P]], payload: P) -> Job[P]:
         """Send a job into a held slot (see `JobSlot.send`)."""
@@ -455,7 +459,7 @@ class WorkerPool(Generic[P, R]):
                 missing -= 1
         for _ in range(missing):
             name = f"{self.name}-worker-{next(self._lane_numbers)}"
-            lane: _Lane[P] = _Lane(name, is_worker=True)
+            lane = _Lane(name, is_worker=True)
             lane.thread = threading.Thread(target=self._work, args=(lane,), name=name, daemon=True)
             lane.thread.start()
             self._workers.append(lane)

@@ -24,6 +24,7 @@ from gunicorn.workers.gthread import TConn, ThreadWorker
 from imgpool.config import Settings
 from imgpool.errors import ImgpoolError
 from imgpool.service import Service, StoreError
+from imgpool.web.problems import CLOSE_CONNECTION
 
 RATE_GRACE_S = 10.0
 LINGER_S = 5.0
@@ -114,13 +115,20 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn ships no types
 class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
     """One process, many threads, one service."""
 
+    wsgi: Any  # set by gunicorn when it loads the application
     _asked_to_stop_at: float | None = None
 
     @property
     def service(self) -> Service:
         """The service of the application that this worker serves."""
-        service: Service = self.wsgi.extensions["imgpool"]
+        service: Service = self._flask.extensions["imgpool"]
         return service
+
+    def load_wsgi(self) -> None:
+        """Load the application, and obey it when it asks to end the connection."""
+        super().load_wsgi()
+        self._flask = self.wsgi
+        self.wsgi = self._call_and_close
 
     def run(self) -> None:
         """Start the service, serve until told to stop, drain: all within gunicorn's graceful timeout."""
@@ -136,6 +144,14 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
             super().run()
         finally:
             self._drain()
+
+    def _call_and_close(self, environ: dict[str, Any], start_response: Any) -> Any:
+        def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+            if environ.get(CLOSE_CONNECTION):
+                start_response.__self__.force_close()  # gunicorn's Response: it then announces the end of the connection
+            return start_response(status, headers, exc_info)
+
+        return self._flask(environ, start)
 
     def _drain(self) -> None:
         """Finish what was accepted, in the time that the requests left; the heartbeat goes on meanwhile."""

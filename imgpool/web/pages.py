@@ -8,7 +8,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from imgpool.errors import Draining
 from imgpool.imaging.formats import INPUT_FORMATS
 from imgpool.web.api import accepted_json, no_such_image, page_arguments, page_of_images, service
-from imgpool.web.problems import problem, problem_fields
+from imgpool.web.problems import CLOSE_CONNECTION, problem, problem_fields
 from imgpool.web.receive import receive
 from imgpool.web.represent import image_json, status_json
 from imgpool.web.security import right_token
@@ -50,6 +50,7 @@ def upload() -> BaseResponse:
         )
     )
     response.status_code = 200 if received.accepted else received.refused[0][1].status
+    request.environ[CLOSE_CONNECTION] = True
     if waits:
         response.headers["Retry-After"] = str(max(waits))
     return response

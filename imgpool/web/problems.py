@@ -33,10 +33,19 @@ def problem(status: int, title: str, detail: str, *, kind: str = "about:blank", 
     return response
 
 
+CLOSE_CONNECTION = "imgpool.close_connection"
+"""WSGI environment key: the rest of the body stays unread, so the answer has to say that the connection ends with it.
+
+imgpool's gunicorn worker obeys it. Without that, a client that keeps connections alive would send its next upload
+into one that the server has closed, and could not know whether to send it again.
+"""
+
+
 def refusal_response(refusal: Refused, **more: object) -> Response:
     """The answer to an upload of which nothing was accepted."""
     fields = problem_fields(refusal)
     response = problem(refusal.status, refusal.title, refusal.detail, kind=str(fields["type"]), **more)
+    request.environ[CLOSE_CONNECTION] = True
     return with_retry_after(response, refusal)
 
 

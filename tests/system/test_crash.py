@@ -19,7 +19,7 @@ from serving import Server, wait_for
 def upload_until_refused_or_dead(server: Server, ids: list[str], stop: threading.Event, seed: int) -> None:
     while not stop.is_set():
         try:
-            status, answer, headers = server.upload(photo(seed=seed), f"{seed}.jpg")
+            status, answer, _ = server.upload(photo(seed=seed), f"{seed}.jpg")
         except OSError:
             return  # killed: this upload was not accepted, or its 202 was lost; both are allowed
         if status == 202:

@@ -38,7 +38,10 @@ def read_answer(sock: socket.socket) -> tuple[int, dict[str, str], bytes]:
 @pytest.fixture
 def full(tmp_path: Path) -> Server:  # type: ignore[misc]
     """A server whose only slot is held by an upload that has not sent its body yet."""
-    with Server(tmp_path / "data", "--workers", "1", "--queue-capacity", "1") as server, closing(connect(server)) as holder:
+    with (
+        Server(tmp_path / "data", "--workers", "1", "--queue-capacity", "1") as server,
+        closing(connect(server)) as holder,
+    ):
         holder.sendall(head(len(BODY)) + BODY[:1000])
         wait_for(lambda: server.get("/api/status")["pool"]["queue"]["reserved"] == 1, "the slot to be held")
         yield server
@@ -76,6 +79,15 @@ def test_clients_that_send_the_whole_body_regardless_read_the_refusal(full: Serv
     for thread in threads:
         thread.join(60)
     assert statuses == [503] * 20, "a reset or a broken pipe instead of an answer"
+
+
+def test_a_kept_alive_connection_is_told_that_it_ends_with_the_refusal(full: Server) -> None:
+    with closing(http.client.HTTPConnection("127.0.0.1", full.port, timeout=30)) as client:
+        for _ in range(3):  # each would meet a closed connection, had the refusal before not said so
+            client.request("POST", "/api/images", body=BODY)
+            answer = client.getresponse()
+            assert (answer.status, answer.headers["Connection"]) == (503, "close")
+            answer.read()
 
 
 def test_curl_reads_the_refusal(full: Server, tmp_path: Path) -> None:

@@ -1,0 +1,110 @@
+"""Shared by all tests: nothing of imgpool is left running, a service to test against, and images as bytes."""
+
+from __future__ import annotations
+
+import io
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from PIL import Image
+
+from doubles import Watching
+from imgpool.config import Settings
+from pictures import bomb, photo
+
+END_S = 10.0
+
+
+def _threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith("imgpool-")]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_running() -> Iterator[None]:
+    """Fail a test that leaves a thread of imgpool or a child process behind; those of a wider fixture may stay."""
+    before = set(psutil.Process().children())
+    threads_before = set(_threads())
+    yield
+    limit = time.monotonic() + END_S
+    for thread in set(_threads()) - threads_before:
+        thread.join(max(0.0, limit - time.monotonic()))
+    threads = sorted(thread.name for thread in set(_threads()) - threads_before)
+    assert not threads, f"threads left alive: {threads}"
+    children = set(psutil.Process().children()) - before
+    if children:
+        _, children = psutil.wait_procs(children, timeout=max(0.1, limit - time.monotonic()))  # type: ignore[assignment]
+    assert not children, f"child processes left: {children}"
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """IMGPOOL_... of the person who runs the tests says nothing about the tests."""
+    import os
+
+    for name in list(os.environ):
+        if name.startswith("IMGPOOL_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Callable[..., Settings]:
+    """Makes settings for a fast service in a directory of its own."""
+
+    def make(**changed: Any) -> Settings:
+        fast = {"data_dir": tmp_path / "data", "isolation": "thread", "workers": 2, "queue_capacity": 8}
+        return Settings(**{**fast, "disk_floor_bytes": 0, "drain_timeout_s": 10.0, **changed})
+
+    return make
+
+
+@pytest.fixture
+def start(settings: Callable[..., Settings]) -> Iterator[Callable[..., Watching]]:
+    """Starts services; each is stopped when the test ends. `gate`, `records` and `files` go to `Watching`."""
+    started: list[Watching] = []
+
+    def run(*, kind: type[Watching] = Watching, **given: Any) -> Watching:
+        parts = {name: given.pop(name) for name in ("gate", "records", "files") if name in given}
+        service = kind(settings(**given), **parts)
+        started.append(service)
+        service.start()
+        return service
+
+    yield run
+    for service in started:
+        if service.gate is not None:
+            service.gate.open()
+        service.stop(10)
+
+
+def _encoded(image: Image.Image, file_format: str, **options: Any) -> bytes:
+    with io.BytesIO() as file:
+        image.save(file, file_format, **options)
+        return file.getvalue()
+
+
+@pytest.fixture(scope="session")
+def images() -> dict[str, bytes]:
+    """Small images by name: good ones, and some that no service should take or can process."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    with Image.open(io.BytesIO(photo(320, 240))) as opened:
+        picture = opened.convert("RGB")
+    transparent = picture.copy()
+    transparent.putalpha(128)
+    return {
+        "jpeg": photo(320, 240),
+        "turned": _encoded(picture, "JPEG", exif=exif.tobytes()),
+        "png": _encoded(transparent, "PNG"),
+        "webp": _encoded(picture, "WEBP"),
+        "gif": _encoded(picture.convert("P"), "GIF"),
+        "tiny": _encoded(Image.new("1", (2, 2), 1), "BMP"),
+        "truncated": photo(1200, 900)[:9000],
+        "text": b"This is not a picture. " * 50,
+        "svg": b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>' + b" " * 300,
+        "bomb": bomb(),
+    }

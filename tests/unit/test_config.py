@@ -1,0 +1,203 @@
+"""Settings: where they come from, and what becomes of those that cannot be used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from imgpool.config import FIELDS, GIB, KIB, MIB, Settings, load, option, variable
+from imgpool.errors import SettingError
+
+
+def test_the_defaults_pass_their_own_checks() -> None:
+    assert load({}, {}) == Settings()
+    for field in FIELDS:
+        if field.default is not None:
+            assert field.metadata["parse"]("auto" if field.default == 0 and "auto" in field.metadata["shown"] else str(
+                field.default
+            )) == field.default
+
+
+def test_every_setting_says_what_it_is_for() -> None:
+    for field in FIELDS:
+        assert field.metadata["help"], field.name
+        assert field.metadata["shown"], field.name
+
+
+def test_the_command_line_wins_over_the_environment_over_the_file_over_the_default(tmp_path: Path) -> None:
+    file = tmp_path / "imgpool.toml"
+    file.write_text("port = 1\nworkers = 1\nqueue_capacity = 1\n")
+    env = {"IMGPOOL_PORT": "2", "IMGPOOL_WORKERS": "2"}
+    loaded = load({"port": "3", "config": str(file), "host": None}, env)
+    assert (loaded.port, loaded.workers, loaded.queue_capacity, loaded.max_files) == (3, 2, 1, 1000)
+    assert loaded.host == "127.0.0.1", "None means not given"
+
+
+def test_the_file_may_be_named_by_the_environment(tmp_path: Path) -> None:
+    for number in (1, 2):
+        (tmp_path / f"{number}.toml").write_text(f"port = {number}\n")
+    env = {"IMGPOOL_CONFIG": str(tmp_path / "1.toml")}
+    assert load({}, env).port == 1
+    assert load({"config": str(tmp_path / "2.toml")}, env).port == 2
+
+
+def test_the_process_environment_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMGPOOL_DRAIN_TIMEOUT_S", "3.5")
+    assert load().drain_timeout_s == 3.5
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("1", 1),
+        ("67108864", 64 * MIB),
+        ("64MiB", 64 * MIB),
+        ("64 mib", 64 * MIB),
+        ("64m", 64 * MIB),
+        (" 7K ", 7 * KIB),
+        ("7kib", 7 * KIB),
+        ("2g", 2 * GIB),
+        ("2GiB", 2 * GIB),
+    ],
+)
+def test_bytes_may_have_a_suffix(text: str, expected: int) -> None:
+    assert load({"max_upload_bytes": text}, {}).max_upload_bytes == expected
+
+
+@pytest.mark.parametrize("name", ["workers", "http_threads"])
+def test_auto_means_that_the_program_chooses(name: str) -> None:
+    assert getattr(load({name: "AUTO"}, {}), name) == 0
+
+
+LONG = "1" * 5000
+
+BAD = [
+    ("host", "  ", "not empty"),
+    ("port", "70000", "from 0 to 65535"),
+    ("port", "-1", "from 0 to 65535"),
+    ("port", "http", "from 0 to 65535"),
+    ("port", LONG, "from 0 to 65535"),
+    ("data_dir", "", "not empty"),
+    ("data_dir", "a\0b", "without"),
+    ("output_dir", " ", "not empty"),
+    ("workers", "0", "auto or a whole number from 1 to 256"),
+    ("workers", "257", "auto or a whole number from 1 to 256"),
+    ("workers", "two", "auto or a whole number from 1 to 256"),
+    ("workers", "2.5", "auto or a whole number from 1 to 256"),
+    ("queue_capacity", "0", "from 1 to 100000"),
+    ("isolation", "fiber", "process or thread"),
+    ("isolation", "PROCESS", "process or thread"),
+    ("http_threads", "3", "auto or a whole number from 4 to 4096"),
+    ("max_upload_bytes", "12 bananas", "64MiB"),
+    ("max_upload_bytes", "0", "at least 1"),
+    ("max_upload_bytes", "-5", "bytes"),
+    ("max_upload_bytes", "1.5GiB", "64MiB"),
+    ("max_upload_bytes", "999999999GiB", "at most"),
+    ("max_upload_bytes", LONG, "64MiB"),
+    ("max_request_bytes", "", "bytes"),
+    ("max_files", "0", "from 1 to 100000"),
+    ("max_pixels", "0", "from 1 to"),
+    ("recipe", "", "not empty"),
+    ("job_timeout_s", "0", "seconds from 0.1 to 86400"),
+    ("job_timeout_s", "nan", "seconds from 0.1 to 86400"),
+    ("job_timeout_s", "inf", "seconds from 0.1 to 86400"),
+    ("job_timeout_s", "soon", "seconds from 0.1 to 86400"),
+    ("job_memory_bytes", "1MiB", "at least 67108864"),
+    ("max_attempts", "0", "from 1 to 100"),
+    ("min_upload_bytes_per_s", "1KiB", "a whole number"),
+    ("read_timeout_s", "0", "seconds from 0.1 to 3600"),
+    ("disk_floor_bytes", "half", "bytes"),
+    ("retention_days", "forever", "days from 0 to 36500"),
+    ("retention_days", "-1", "days from 0 to 36500"),
+    ("drain_timeout_s", "-1", "seconds from 0 to 86400"),
+    ("token", "short", "at least 8"),
+    ("token", "white space in it", "without spaces"),
+]
+
+
+def one_line(error: pytest.ExceptionInfo[SettingError]) -> str:
+    line = str(error.value)
+    assert line.isprintable(), line
+    return line
+
+
+@pytest.mark.parametrize(("name", "text", "allowed"), BAD, ids=[f"{name}={text[:12]!r}" for name, text, _ in BAD])
+def test_a_bad_value_is_refused_in_one_line_with_what_is_allowed(name: str, text: str, allowed: str) -> None:
+    for given, source in (({name: text}, option(name)), ({}, variable(name))):
+        with pytest.raises(SettingError) as error:
+            load(given, {} if given else {variable(name): text})
+        line = one_line(error)
+        assert line.startswith(f"{source}: "), line
+        assert allowed in line
+        assert (repr(text)[:80] in line) == (name != "token"), line
+
+
+def test_every_setting_has_a_bad_value_in_the_table() -> None:
+    assert {name for name, _, _ in BAD} == {field.name for field in FIELDS}
+
+
+@pytest.mark.parametrize(
+    "written", ['token = "short"', "token = ['a-secret']", "token = true", 'token = {a = "a-secret"}', 'token = "a-sec']
+)
+def test_a_token_is_never_shown(tmp_path: Path, written: str) -> None:
+    file = tmp_path / "imgpool.toml"
+    file.write_text(written)
+    with pytest.raises(SettingError) as error:
+        load({"config": str(file)}, {})
+    assert "a-sec" not in one_line(error)
+    assert "short" not in one_line(error)
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("colour = 1", "'colour' is not a setting"),
+        ("[serve]\nport = 1", "'serve' is not a setting"),
+        ("port = true", "text or a number"),
+        ("port = [1]", "text or a number"),
+        ("port = 8000.5", "from 0 to 65535"),
+        ('port = "a\\nb"', "from 0 to 65535"),
+        ("port", "is not TOML"),
+        ("port = 1\nport = 2", "is not TOML"),
+        ("port = 2026-01-01", "text or a number"),
+    ],
+)
+def test_a_bad_file_is_refused_in_one_line_that_names_it(tmp_path: Path, written: str, said: str) -> None:
+    file = tmp_path / "imgpool.toml"
+    file.write_text(written)
+    with pytest.raises(SettingError) as error:
+        load({"config": str(file)}, {})
+    assert said in one_line(error)
+    assert str(file) in one_line(error)
+
+
+def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
+    for path, said in (("missing.toml", "No such file"), ("", "directory"), ("binary.toml", "is not TOML")):
+        with pytest.raises(SettingError) as error:
+            load({"config": str(tmp_path / path)}, {})
+        assert said in one_line(error)
+
+
+def test_the_file_may_hold_numbers_and_texts(tmp_path: Path) -> None:
+    file = tmp_path / "imgpool.toml"
+    file.write_text('port = 1\nmax_upload_bytes = "1 MiB"\njob_timeout_s = 1.5\nworkers = "auto"\ntoken = "secret-enough"')
+    loaded = load({"config": str(file)}, {})
+    assert (loaded.port, loaded.max_upload_bytes, loaded.job_timeout_s, loaded.workers) == (1, MIB, 1.5, 0)
+    assert loaded.token == "secret-enough"
+
+
+def test_an_unknown_name_is_refused() -> None:
+    with pytest.raises(SettingError, match="colour"):
+        load({"colour": "red"}, {})
+
+
+def test_the_output_directory_is_in_the_data_directory_unless_it_is_set() -> None:
+    assert load({"data_dir": "d"}, {}).output == Path("d/output")
+    assert load({"data_dir": "d", "output_dir": "o"}, {}).output == Path("o")
+
+
+def test_names_of_options_and_variables() -> None:
+    assert option("drain_timeout_s") == "--drain-timeout-s"
+    assert variable("drain_timeout_s") == "IMGPOOL_DRAIN_TIMEOUT_S"
