@@ -205,7 +205,9 @@ def load(options: Mapping[str, str | None] | None = None, env: Mapping[str, str]
     env = os.environ if env is None else env
     config_file = given.pop("config", None) or env.get(variable("config"))
     if unknown := given.keys() - {field.name for field in FIELDS}:
-        raise SettingError(f"{option(min(unknown))}: not a setting; allowed: {', '.join(field.name for field in FIELDS)}")
+        raise SettingError(
+            f"{option(min(unknown))}: not a setting; allowed: {', '.join(field.name for field in FIELDS)}"
+        )
     values: dict[str, Any] = {}
     file_values = _read_file(config_file) if config_file else {}
     for field in FIELDS:

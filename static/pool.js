@@ -2,6 +2,7 @@
 
 import { bytes, count, rate, seconds, setText } from "./format.js";
 
+const SHORT_WAIT_S = 0.05; // as in templates/_pool.html
 const FORMATS = { count, rate, seconds, bytes };
 
 const at = (status, path) => path.split(".").reduce((value, key) => value?.[key], status) ?? null;
@@ -12,9 +13,6 @@ export function drawStatus(status, nameOf = () => undefined) {
   queue.free = Math.max(0, queue.capacity - queue.buffered - queue.reserved);
   for (const node of document.querySelectorAll("[data-field]")) {
     setText(node, FORMATS[node.dataset.kind](at(status, node.dataset.field)));
-  }
-  for (const node of document.querySelectorAll("[data-known]")) {
-    node.hidden = at(status, node.dataset.known) === null;
   }
   for (const node of document.querySelectorAll("[data-summary]")) drawSummary(node, status);
   for (const node of document.querySelectorAll("[data-channel]")) drawChannel(node, at(status, node.dataset.channel));
@@ -30,6 +28,9 @@ function drawSummary(root, status) {
     const hidden = node.dataset.accepting !== (known ? wanted : "no");
     if (node.hidden !== hidden) node.hidden = hidden;
   }
+  const wait = status.wait_s.estimate;
+  root.querySelector('[data-wait="short"]').hidden = wait === null || wait >= SHORT_WAIT_S;
+  root.querySelector('[data-wait="long"]').hidden = wait === null || wait < SHORT_WAIT_S;
 }
 
 function drawChannel(root, channel) {

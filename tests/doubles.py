@@ -14,7 +14,7 @@ from typing import Any
 from imgpool.config import Settings
 from imgpool.errors import Refused
 from imgpool.imaging.model import Made
-from imgpool.imaging.sandbox import CancelSignal, InThread, Processor
+from imgpool.imaging.sandbox import CancelSignal, InChild, InThread, Processor
 from imgpool.service import ImageRecord, Service
 from imgpool.service.files import Directory
 from imgpool.service.records import Counts, NewImage, Outcome
@@ -62,6 +62,19 @@ class Held(InThread):
     def __init__(self, service: Service, gate: Gate) -> None:
         super().__init__(service.recipe, service.limits, sync=False)
         self._gate = gate
+
+    def process(self, original: Path, into: Path, *, timeout_s: float | None, cancelled: CancelSignal) -> Made:
+        self._gate.pass_through(original.name, cancelled)
+        return super().process(original, into, timeout_s=timeout_s, cancelled=cancelled)
+
+
+class HeldChild(InChild):
+    """The processor of isolation=process behind a gate."""
+
+    def __init__(self, service: Service, gate: Gate) -> None:
+        super().__init__(service.recipe, service.limits, service.settings.job_memory_bytes, sync=False)
+        self._gate = gate
+        self.start()
 
     def process(self, original: Path, into: Path, *, timeout_s: float | None, cancelled: CancelSignal) -> Made:
         self._gate.pass_through(original.name, cancelled)
@@ -116,7 +129,9 @@ class Watching(Service):
         self.files = self._files_kind(self.settings.data_dir, self.settings.output)
 
     def make_processor(self) -> Processor:
-        return super().make_processor() if self.gate is None else Held(self, self.gate)
+        if self.gate is None:
+            return super().make_processor()
+        return Held(self, self.gate) if self.settings.isolation == "thread" else HeldChild(self, self.gate)
 
     def until(self, predicate: Callable[[], bool]) -> None:
         """Wait until the predicate is true; it is asked after each change, and now and then."""

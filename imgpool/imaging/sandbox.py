@@ -24,6 +24,7 @@ from imgpool.errors import (
     JobCancelled,
     JobTimedOut,
     OutOfMemory,
+    OutputFailed,
     UnsupportedFormat,
 )
 from imgpool.imaging.child_process import ChildProcess, drain
@@ -36,7 +37,10 @@ _log = logging.getLogger(__name__)
 _START_LIMIT_S = 60.0  # loading Pillow takes a third of a second; a machine that swaps may take long
 _MAX_MESSAGE = 1000
 # What a child may say of an image. Everything else about a child is for its parent to say.
-_KINDS = {kind.kind: kind for kind in (ImagingError, UnsupportedFormat, ImageTooLarge, DecodeFailed, OutOfMemory)}
+_KINDS = {
+    kind.kind: kind
+    for kind in (ImagingError, UnsupportedFormat, ImageTooLarge, DecodeFailed, OutOfMemory, OutputFailed)
+}
 
 
 class CancelSignal(Protocol):

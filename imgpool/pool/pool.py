@@ -52,7 +52,8 @@ _log = logging.getLogger(__name__)
 class _Lane(Generic[P]):
     """One worker, or one caller that runs its own job. Written under the pool's lock.
 
-    Only `job` is also cleared without it, by its own thread: one assignment, which readers see before or after.
+    Only `job` is also cleared without it, by its own thread: one assignment, which readers see before or
+    after.
     """
 
     __slots__ = ("ended", "intake", "is_worker", "job", "name", "retired", "started", "thread")
@@ -61,8 +62,8 @@ class _Lane(Generic[P]):
         self.name = name
         self.thread = threading.current_thread()
         self.is_worker = is_worker  # a caller's thread is not ours to join
-        self.intake: Context | None = None  # permission to take jobs; pause and retirement cancel it
-        self.retired = False
+        self.intake: Context | None = None  # permission to take jobs; pause and shrinking cancel it
+        self.retired = False  # about to end; no longer counted as a worker
         self.job: Job[P] | None = None  # in hand: from the start of the handler until the result is delivered
         self.started = 0.0
         self.ended = threading.Event()
@@ -163,23 +164,20 @@ class WorkerPool(Generic[P, R]):
     def resize(self, workers: int) -> None:
         """Have `workers` workers from now on. Does not wait.
 
-        Growing starts threads at once. Shrinking retires idle workers first; a busy one goes after its
-        current job. Raises `PoolClosed` once the pool is ending.
+        Growing starts threads at once. Shrinking lets go of idle workers, then of whichever finish their
+        current job first, so that the number of running jobs falls as soon as it can. Raises `PoolClosed`
+        once the pool is ending.
         """
         if workers < 1:
             raise ValueError(f"workers is {workers}, allowed is 1 or more")
         with self._lock:
             self._check_not_ending()
             self._size = workers
-            # The busy ones stay: retiring an idle worker takes effect at once.
-            staying = sorted((lane for lane in self._workers if not lane.retired), key=lambda lane: lane.job is None)
-            leaving = staying[workers:]
-            for lane in leaving:
-                lane.retired = True
             if self._state == "open":
                 self._grow()
-            self._resumed.notify_all()  # a worker to retire may be waiting for the end of a pause
-        _cancel_intakes(leaving, "retired")
+            lanes = list(self._workers) if self._surplus() else []
+            self._resumed.notify_all()  # a worker that is to leave may be waiting for the end of a pause
+        _cancel_intakes(lanes, "resized")
 
     def pause(self) -> None:
         """Take no new jobs. When it returns no worker takes one; jobs already taken run on.
@@ -450,16 +448,9 @@ class WorkerPool(Generic[P, R]):
 
     def _grow(self) -> None:
         """Have as many workers as the size says. The lock is held: a new thread needs it only once it runs."""
-        missing = self._size - sum(not lane.retired for lane in self._workers)
-        for lane in self._workers:
-            # A retired worker with a job in hand has yet to come back for another: let it stay. With a new thread
-            # beside it, shrinking and growing in quick succession would run more jobs at once than the size says.
-            if missing > 0 and lane.retired and lane.job is not None:
-                lane.retired = False
-                missing -= 1
-        for _ in range(missing):
+        for _ in range(-self._surplus()):
             name = f"{self.name}-worker-{next(self._lane_numbers)}"
-            lane = _Lane(name, is_worker=True)
+            lane: _Lane[P] = _Lane(name, is_worker=True)
             lane.thread = threading.Thread(target=self._work, args=(lane,), name=name, daemon=True)
             lane.thread.start()
             self._workers.append(lane)
@@ -475,19 +466,26 @@ class WorkerPool(Generic[P, R]):
                     self._run(lane, job)
                     del job  # while this thread waits for the next one, it keeps nothing of the last in memory
             except ContextDone:
-                continue  # paused, retired or aborted: `_may_take` knows
+                continue  # paused, resized or aborted: `_may_take` knows
             except ChannelClosed:
                 break
         if self._observer is not None:
             self._tell("worker_stopped", worker=lane.name)
         self._leave(lane)
 
+    def _surplus(self) -> int:
+        """How many more workers there are than the size says. The lock is held."""
+        return sum(not lane.retired for lane in self._workers) - self._size
+
     def _may_take(self, lane: _Lane[P]) -> bool:
         """Wait for the end of a pause; then give the lane a new intake, or return False if it is to end."""
         with self._lock:
-            while self._paused and not lane.retired and self._state != "aborted":
+            while self._paused and self._surplus() <= 0 and self._state != "aborted":
                 self._resumed.wait()
-            if lane.retired or self._state == "aborted":
+            # Whoever comes here first while there are too many leaves; nobody is chosen beforehand, because
+            # a chosen one may be in a long job while the others go on taking new ones.
+            lane.retired = self._state == "aborted" or self._surplus() > 0
+            if lane.retired:
                 return False
             lane.intake = self._root.child()
             return True
@@ -547,8 +545,9 @@ class WorkerPool(Generic[P, R]):
         try:
             return Result(job, outcome, value, error, lane.started - job.submitted_at, ran_s, lane.name)
         finally:
-            # The error's traceback leads back to this frame (and to the caller's, which lets go of the result).
-            # Held here it would be a cycle, and keep the handler's variables until the next garbage collection.
+            # The error's traceback leads back to this frame (and to the caller's, which lets go of the
+            # result). Held here it would be a cycle, and keep the handler's variables until the next
+            # garbage collection.
             del error, value
 
     def _leave(self, lane: _Lane[P]) -> None:

@@ -27,6 +27,7 @@ T = TypeVar("T")
 
 FEED_BATCH = 200
 FIRST_RETRY_S, LONGEST_RETRY_S = 0.1, 5.0
+HAND_BACK_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,9 @@ class Engine:
         """
         deadline = time.monotonic() + timeout_s
         report = self.pool.drain(timeout_s)
+        if report.unfinished:
+            # The drain does not wait for handlers, and handing an image back needs the store: give them a moment.
+            self.pool.abort("drain deadline", timeout_s=HAND_BACK_S)
         self._stopping.cancel("the server stops")
         # A little more than what is left, so that results which were in time are still written.
         self._collector.join(max(1.0, deadline - time.monotonic()))
@@ -153,7 +157,10 @@ class Engine:
 
     def _collect(self) -> None:
         for result in self.pool.results:
-            self._record(result)
+            try:
+                self._record(result)
+            except Exception:  # a dead collector would stop every worker: one image waits for the next start instead
+                log.exception("image %s: its result could not be recorded", result.job.payload)
 
     def _record(self, result: Result[str, Attempted | None]) -> None:
         image_id = result.job.payload
@@ -167,7 +174,8 @@ class Engine:
         if attempted is None:
             return
         outcome = Outcome(
-            attempted.error,
+            # A decoder may say anything, half of a surrogate pair too, which no database takes.
+            attempted.error and attempted.error.encode("utf-8", "replace").decode(),
             result.waited_s,
             result.ran_s,
             attempted.format,
@@ -178,6 +186,8 @@ class Engine:
         try:
             # Until it can be written the results channel fills, the workers wait, admission says no.
             kept = _retried(self._stopping, image_id, lambda: self._records.finish(image_id, time.time(), outcome))
+            # False also follows a change that was made although the store's answer was an error: look before deleting.
+            kept = kept or _retried(self._stopping, image_id, lambda: self._records.get(image_id)) is not None
         except JobCancelled:
             return  # still `processing` on disk: done again at the next start
         if kept:

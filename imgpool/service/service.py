@@ -11,7 +11,7 @@ import threading
 import time
 
 from imgpool.config import Settings
-from imgpool.errors import DiskFull, Draining, NoRoom, Refused, SettingError
+from imgpool.errors import DiskFull, Draining, NoRoom, Refused, SettingError, StoreFailed
 from imgpool.imaging.model import Limits
 from imgpool.imaging.recipe import parse_recipe
 from imgpool.imaging.sandbox import InChild, InThread, Processor
@@ -55,7 +55,7 @@ class Service:
         self._engine: Engine | None = None
         self._retention: threading.Thread | None = None
         self._started_at = 0.0
-        self._free: tuple[float, int] = (float("-inf"), 0)  # asked when, answer
+        self._free: tuple[float, int | None] = (float("-inf"), 0)  # asked when, answer
 
     # Life
 
@@ -64,14 +64,19 @@ class Service:
 
         Raises `DataDirectoryInUse`, `SettingError` (a directory cannot be used) or `StoreError`; then it is not taken.
         """
+        option = "--data-dir"
         try:
             self.settings.data_dir.mkdir(parents=True, exist_ok=True)
             self._lock.acquire()
+            if self.settings.output_dir is not None:
+                option = "--output-dir"
+                self.settings.output_dir.mkdir(parents=True, exist_ok=True)
+                option = "--data-dir"
             self.files = Directory(self.settings.data_dir, self.settings.output)
             self.records = SQLiteRecords(self.settings.data_dir / "imgpool.db")
         except OSError as error:
             self._lock.release()
-            raise SettingError(f"--data-dir: '{error.filename}' cannot be used: {error.strerror}") from error
+            raise SettingError(f"{option}: '{error.filename}' cannot be used: {error.strerror}") from error
         except (SettingError, StoreError):
             self._lock.release()
             raise
@@ -186,7 +191,10 @@ class Service:
         """Why nothing can be admitted now, slots aside."""
         if not self.accepting:
             return _draining()
-        if self._free_bytes() < self.settings.disk_floor_bytes:
+        free = self._free_bytes()
+        if free is None:
+            return StoreFailed("The server's disk does not answer: try again later.", retry_after_s=10)
+        if free < self.settings.disk_floor_bytes:
             return DiskFull("The server's disk is almost full: try again later.", retry_after_s=60)
         return None
 
@@ -198,11 +206,16 @@ class Service:
         )
         return NoRoom(f"{places} taken: try again in about {wait_s} s.", retry_after_s=wait_s)
 
-    def _free_bytes(self) -> int:
+    def _free_bytes(self) -> int | None:
+        """Free bytes of half a second ago at most; None when the disk does not say (a directory is gone)."""
         now = time.monotonic()
         asked_at, free = self._free
         if now - asked_at > DISK_CHECK_S:
-            free = self.files.free_bytes()
+            try:
+                free = self.files.free_bytes()
+            except OSError as error:
+                log.error("the disk does not answer: %s", error)
+                free = None
             self._free = (now, free)
         return free
 

@@ -22,6 +22,7 @@ class Lane:
 class Status:
     """`accepting` is whether an upload would be admitted now, `reason` why not. `wait_estimate_s` is for an image
     that would be queued now; None before the first one was processed.
+    `free_bytes` is None when the disk does not answer.
     """
 
     accepting: bool
@@ -34,5 +35,5 @@ class Status:
     counts: Counts
     measured: Measured
     wait_estimate_s: float | None
-    free_bytes: int
+    free_bytes: int | None
     uptime_s: float

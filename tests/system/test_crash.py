@@ -140,3 +140,21 @@ def test_the_second_server_on_a_data_directory_is_refused(tmp_path: Path) -> Non
         assert "uses the data directory" in lines[0]
         assert str(tmp_path / "data") in lines[0]
         assert server.status_of("/readyz") == 200
+
+
+def test_a_disk_that_takes_no_variants_costs_time_and_no_image(tmp_path: Path) -> None:
+    """The output directory goes away under a running server, and comes back: workers wait, admission says no."""
+    data_dir, output = tmp_path / "data", tmp_path / "output"
+    with Server(data_dir, "--output-dir", str(output), "--workers", "1", "--queue-capacity", "2") as server:
+        assert server.upload(photo())[0] == 202
+        server.wait_until_settled()
+        away = output.rename(tmp_path / "away")
+        statuses = [server.upload(photo(seed=seed))[0] for seed in range(6)]
+        assert statuses[:2] == [202, 202]
+        assert statuses[-1] == 503
+        wait_for(lambda: server.get("/api/status")["reason"] == "store_failed", "the missing disk to be noticed")
+        assert server.get("/api/status")["disk"]["free_bytes"] is None
+        away.rename(output)
+        counts = server.wait_until_settled()
+        assert (counts["done"], counts["failed"]) == (1 + statuses.count(202), 0)
+        assert any("trying again" in line for line in server.log)

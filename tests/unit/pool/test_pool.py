@@ -428,6 +428,24 @@ def test_resize_down_takes_effect_after_the_current_job(gate, until):
     assert len(list(pool.results)) == 4
 
 
+def test_after_a_resize_down_nothing_starts_until_few_enough_run(gate, until):
+    with make(gate, 3) as pool:
+        for number in range(4):
+            pool.submit(number)
+        gate.wait_entered(3)
+        pool.resize(2)
+        gate.let_out()  # whichever ends first is the one that leaves
+        until(lambda: len(pool.workers_now()) == 2)
+        assert (pool.statistics().running, pool.statistics().queued) == (2, 1)
+        pool.resize(1)
+        pool.resize(2)  # changed again before anybody could leave: the two stay, and no third comes
+        gate.let_out()
+        gate.wait_entered()
+        assert pool.statistics().running == 2
+        assert len(pool.workers_now()) == 2
+        gate.open_wide()
+
+
 def test_resize_down_retires_idle_workers_first_and_wakes_them(gate, until):
     with make(gate, 3) as pool:
         pool.submit("busy")
@@ -545,7 +563,7 @@ def test_the_law_holds_at_every_moment_of_a_busy_run(in_thread):
 
     def look():
         looks = 0
-        while not over.is_set():
+        while not over.wait(0.0005):  # a loop without a pause would keep the others from running
             stats = pool.statistics()
             looks += 1
             if not law(stats) or min(stats.queued, stats.running) < 0 or stats.busy > 3:
@@ -556,7 +574,7 @@ def test_the_law_holds_at_every_moment_of_a_busy_run(in_thread):
     collecting = in_thread(lambda: [result.job.number for result in pool.results])
     refused = 0
     with pool:
-        for number in range(1500):
+        for number in range(1000):
             try:
                 if number % 5:
                     pool.try_submit(number)
@@ -564,13 +582,13 @@ def test_the_law_holds_at_every_moment_of_a_busy_run(in_thread):
                     pool.submit(number, WAIT_S)
             except PoolFull:
                 refused += 1
-            if number % 300 == 0:
-                pool.resize(1 + number // 300 % 3)
+            if number % 200 == 0:
+                pool.resize(1 + number // 200 % 3)
     over.set()
     assert looking.result() > 0
     assert not broken
     collected = collecting.result()
     stats = pool.statistics()
-    assert len(collected) == len(set(collected)) == 1500 - refused
+    assert len(collected) == len(set(collected)) == 1000 - refused
     assert stats.dropped + stats.failed + stats.succeeded == len(collected)
     assert (stats.refused, stats.queued, stats.running, stats.undelivered) == (refused, 0, 0, 0)

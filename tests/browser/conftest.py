@@ -1,0 +1,86 @@
+"""A real Chromium for the pages. Every page opened here fails its test when it logs an error or breaks its own policy."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, Response, expect, sync_playwright
+
+from serving import SAMPLES, Server
+
+PATIENCE_MS = 20_000
+NAMES = ("/usr/bin/chromium", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+OpenPage = Callable[..., Page]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Ends with the module: Playwright's event loop must not run beside the tests of other folders."""
+    found = next((path for path in map(shutil.which, NAMES) if path), None)
+    if found is None:
+        reason = f"no Chromium on this machine: looked for {', '.join(NAMES)}"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    expect.set_options(timeout=PATIENCE_MS)
+    # Chromium refuses to run as root with its sandbox; /dev/shm is tiny in containers.
+    arguments = ["--disable-dev-shm-usage", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=found, args=arguments)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def open_page(browser: Browser) -> Iterator[OpenPage]:
+    """Opens an address in a fresh profile; at the end nothing may have gone wrong on it behind the scenes."""
+    contexts = []
+    wrong: list[str] = []
+
+    def logged(message: ConsoleMessage) -> None:
+        # What could not be loaded is told better by the response, with its status and address.
+        if message.type in ("error", "warning") and "Failed to load resource" not in message.text:
+            wrong.append(f"{message.type}: {message.text}")
+
+    def answered(response: Response) -> None:
+        if response.status >= 400 and not response.request.is_navigation_request():
+            wrong.append(f"{response.status}: {response.url}")
+
+    def open_one(address: str, **options: Any) -> Page:
+        context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE_MS)
+        page.on("console", logged)
+        page.on("pageerror", lambda error: wrong.append(f"exception: {error}"))
+        page.on("response", answered)
+        page.goto(address)
+        return page
+
+    yield open_one
+    for context in contexts:
+        context.close()
+    assert wrong == []
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    """A server with one worker that decodes in its own thread: it starts fast, and the pages cannot tell."""
+    with Server(tmp_path / "data", "--workers", "1", "--isolation", "thread") as running:
+        yield running
+
+
+@pytest.fixture
+def samples() -> list[Path]:
+    """Some photos: a 12-megapixel one, one with transparency, one turned by its EXIF orientation."""
+    return [
+        SAMPLES / "mountain-lake.jpg",
+        SAMPLES / "balloon-transparent.png",
+        SAMPLES / "forest-orientation-6.jpg",
+    ]

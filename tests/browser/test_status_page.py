@@ -1,0 +1,132 @@
+"""The status page keeps itself true without a reload, and an image's page shows and deletes it."""
+
+from __future__ import annotations
+
+import http.client
+import re
+from pathlib import Path
+
+from playwright.sync_api import Page, Route, expect
+
+from serving import SAMPLES, Server
+
+
+def _number(page: Page, field: str) -> int:
+    return int(page.locator(f'.sums [data-field="{field}"]').first.inner_text().replace(",", ""))
+
+
+def test_it_keeps_itself_up_to_date_without_a_reload(open_page, server, samples):
+    page = open_page(f"{server.url}/status")
+    expect(page.get_by_text("No images yet.")).to_be_visible()
+    page.evaluate("window.sameDocument = true")
+    for sample in samples:
+        assert server.upload(sample.read_bytes(), sample.name)[0] == 202
+    server.upload((SAMPLES / "hostile" / "truncated.jpg").read_bytes(), "truncated.jpg")
+    server.upload((SAMPLES / "hostile" / "drawing.eps").read_bytes(), "drawing.eps")
+    expect(page.locator('.card[data-state="done"] img[src$="/thumb"]')).to_have_count(3)
+    failed = page.locator('.card[data-state="failed"]')
+    expect(failed).to_contain_text("truncated.jpg")
+    expect(failed.locator(".card-error")).to_contain_text("cut short")
+    expect(page.get_by_text("No images yet.")).to_be_hidden()
+    expect(page.locator('[data-reason="unsupported_format"]')).to_have_text("1 not an accepted image format")
+    expect(page.locator('.sums [data-field="counts.done"]')).to_have_text("3")
+    parts = ("queued", "processing", "done", "failed", "deleted")
+    assert _number(page, "counts.accepted") == sum(_number(page, f"counts.{part}") for part in parts) == 4
+    assert _number(page, "since_start.received") == 5
+    assert _number(page, "since_start.refused") == 1
+    assert page.evaluate("window.sameDocument") is True
+
+
+def test_an_update_leaves_the_focus_and_what_is_read_where_they_were(open_page, server, samples):
+    server.upload(samples[0].read_bytes(), "first.jpg")
+    server.wait_until_settled()
+    page = open_page(f"{server.url}/status")
+    link = page.locator(".card a").first
+    link.focus()
+    card = page.locator(".card").first.element_handle()
+    server.upload(samples[1].read_bytes(), "second.png")
+    expect(page.locator(".card-name")).to_have_text(["second.png", "first.jpg"])
+    assert card.evaluate("(card) => card.isConnected && card.contains(document.activeElement)")
+    expect(page.locator(".card .card-name").nth(1)).to_have_text("first.jpg")
+
+
+def test_a_full_queue_is_said_and_drawn_and_so_is_its_end(open_page, tmp_path: Path):
+    with Server(tmp_path / "d", "--workers", "1", "--isolation", "thread", "--queue-capacity", "1") as server:
+        page = open_page(f"{server.url}/status")
+        expect(page.get_by_role("heading", level=1)).to_have_text("Accepting uploads")
+        slow = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+        slow.putrequest("POST", "/api/images?name=slow.jpg")
+        slow.putheader("Content-Length", "1000000")
+        slow.endheaders(b"\xff\xd8\xff")  # holds the only place for as long as its body is awaited
+        expect(page.get_by_role("heading", level=1)).to_contain_text("The queue is full")
+        places = page.locator('[data-channel="pool.queue"] .place')
+        expect(places).to_have_attribute("data-place", "reserved")
+        slow.close()
+        expect(page.get_by_role("heading", level=1)).to_contain_text("Accepting uploads")
+        expect(places).to_have_attribute("data-place", "free")
+
+
+def test_a_queue_too_large_for_squares_is_a_bar(open_page, tmp_path: Path):
+    with Server(tmp_path / "d", "--workers", "1", "--isolation", "thread", "--queue-capacity", "500") as server:
+        page = open_page(f"{server.url}/status")
+        expect(page.locator('[data-channel="pool.queue"] svg')).to_be_visible()
+        expect(page.locator('[data-channel="pool.queue"] .place')).to_have_count(0)
+        expect(page.locator('.legend [data-field="pool.queue.free"]')).to_have_text("500")
+
+
+def test_it_says_so_while_the_server_is_away_and_goes_on_afterwards(open_page, server, samples):
+    page = open_page(f"{server.url}/status")
+    # Playwright cannot answer what the browser has in its cache, so both addresses are cut off here.
+    away = re.compile(r"/api/")
+
+    def cut(route: Route) -> None:
+        route.fulfill(status=200, content_type="application/json", body="{")
+
+    page.route(away, cut)
+    expect(page.get_by_text("Connection lost, trying again.")).to_be_visible()
+    page.unroute(away, cut)
+    server.upload(samples[0].read_bytes(), "after.jpg")
+    expect(page.get_by_text("Connection lost, trying again.")).to_be_hidden()
+    expect(page.locator(".card-name")).to_have_text(["after.jpg"])
+
+
+def test_filters_and_older_pages_are_links(open_page, server, samples):
+    for name in ("one.jpg", "two.jpg", "three.jpg"):
+        server.upload(samples[0].read_bytes(), name)
+    server.wait_until_settled()
+    page = open_page(f"{server.url}/status?limit=2", java_script_enabled=False)
+    expect(page.locator(".card-name")).to_have_text(["three.jpg", "two.jpg"])
+    page.get_by_role("link", name="Older").click()
+    expect(page.locator(".card-name")).to_have_text(["one.jpg"])
+    page.get_by_role("link", name="Newest").click()
+    page.get_by_role("link", name="failed 0").click()
+    expect(page.get_by_text("No image is failed now.")).to_be_visible()
+    page.get_by_role("link", name="done 3").click()
+    expect(page.locator(".card")).to_have_count(3)
+
+
+def test_an_image_shows_its_variants_and_can_be_deleted_without_javascript(open_page, server, samples):
+    server.upload(samples[0].read_bytes(), "lake.jpg")
+    server.wait_until_settled()
+    page = open_page(f"{server.url}/status", java_script_enabled=False)
+    page.get_by_role("link", name="lake.jpg").click()
+    expect(page.get_by_role("row", name=re.compile("large.*1600.*1200"))).to_be_visible()
+    expect(page.get_by_role("row", name=re.compile("thumb.*256.*192"))).to_be_visible()
+    assert page.get_by_role("img", name="lake.jpg").evaluate("(image) => image.naturalWidth") == 1600
+    page.get_by_text("Delete this image").click()
+    page.get_by_role("button", name="Delete for good").click()
+    page.wait_for_url("**/status")
+    expect(page.get_by_text("No images yet.")).to_be_visible()
+    expect(page.locator('.sums [data-field="counts.deleted"]')).to_have_text("1")
+
+
+def test_a_deleted_image_leaves_an_open_status_page(open_page, server, samples):
+    _, answer, _ = server.upload(samples[0].read_bytes(), "lake.jpg")
+    server.wait_until_settled()
+    page = open_page(f"{server.url}/status")
+    expect(page.locator(".card")).to_have_count(1)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+    connection.request("DELETE", answer["images"][0]["url"])
+    assert connection.getresponse().status == 204
+    connection.close()
+    expect(page.locator(".card")).to_have_count(0)
