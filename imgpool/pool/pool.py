@@ -128,6 +128,7 @@ class WorkerPool(Generic[P, R]):
         self._paused = False
         self._workers: list[_Lane[P]] = []
         self._callers: list[_Lane[P]] = []
+        self._swept = False  # an abort has cancelled all that was queued
         self._abandoned: list[Job[P]] = []  # jobs that were unfinished when the pool was aborted
 
     # -- the life of the pool ----------------------------------------------------------------------
@@ -238,8 +239,7 @@ class WorkerPool(Generic[P, R]):
         `undelivered`.
         """
         limit = Context(timeout_s=timeout_s)
-        lanes = self._stop_admitting()
-        self._cancel_everything(reason)
+        lanes = self._cancel_everything(reason)
         others = [lane for lane in lanes if lane.thread is not threading.current_thread()]
         _join(others, limit)
         if others == lanes:  # else a handler called this, and the last one out closes, after its result
@@ -554,7 +554,9 @@ class WorkerPool(Generic[P, R]):
         """A lane's last act. The last one out closes the results."""
         with self._lock:
             (self._workers if lane.is_worker else self._callers).remove(lane)
-            last = self._state in ("draining", "aborted") and not self._workers and not self._callers
+            # While an abort still cancels queued jobs, results are to come even though no lane is left.
+            ending = self._state == "draining" or (self._state == "aborted" and self._swept)
+            last = ending and not self._workers and not self._callers
         if lane.intake is not None:
             lane.intake.close()
         if last:
@@ -581,18 +583,23 @@ class WorkerPool(Generic[P, R]):
         self._jobs.close()
         return lanes
 
-    def _cancel_everything(self, reason: str) -> None:
+    def _cancel_everything(self, reason: str) -> list[_Lane[P]]:
+        """Admit nothing, cancel running and queued jobs; return the lanes that have yet to end."""
         with self._lock:
-            if self._state == "aborted":
-                return
-            self._state = "aborted"
-            self._resumed.notify_all()
             lanes = self._workers + self._callers
+            if self._state == "aborted":
+                return lanes
+            self._state = "aborted"
+            self._paused = False
+            self._resumed.notify_all()
             self._abandoned.extend(lane.job for lane in lanes if lane.job is not None)
             owed = self._ledger.queued + len(lanes)
+        self._jobs.close()
         self.results.set_capacity(self.results.capacity + owed + 1)  # + 1: of a rendezvous, a channel with places
         self._root.cancel(reason)
         self._cancel_queued()
+        self._swept = True
+        return lanes
 
     def _cancel_queued(self) -> None:
         while True:

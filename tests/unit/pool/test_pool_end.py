@@ -244,7 +244,23 @@ def test_abort_ends_a_paused_pool():
     pool.pause()
     pool.submit(1)
     pool.abort(timeout_s=WAIT_S)
-    assert [result.outcome for result in pool.results] in (["cancelled"], ["succeeded"])
+    assert [result.outcome for result in pool.results] == ["cancelled"]  # the pause was not lifted for it
+
+
+def test_workers_that_leave_first_do_not_close_the_results_of_an_abort(until):
+    """The last worker out closes the results; an abort that is still cancelling queued jobs comes after it."""
+
+    def observer(event):
+        if event.outcome == "cancelled":
+            until(lambda: not pool.workers_now())
+
+    pool = make(lambda ctx, payload: payload, 2, observer=observer).start()
+    pool.pause()
+    for number in range(3):
+        pool.submit(number)
+    pool.abort(timeout_s=WAIT_S)
+    assert [result.outcome for result in pool.results] == ["cancelled"] * 3
+    assert pool.statistics().undelivered == 0
 
 
 def test_abort_wakes_workers_that_wait_for_room_for_their_result(until):
