@@ -119,10 +119,10 @@ def process(paths: tuple[Path, ...], out: Path, **options: str | None) -> None:
 @settings_options("data_dir", "output_dir")
 def prune(older_than: str, **options: str | None) -> None:
     """Delete finished images that are older. The server must be stopped; a running one has --retention-days."""
-    match = re.fullmatch(r"(\d+)([dhms])", older_than)
+    match = re.fullmatch(r"([0-9]{1,9})([dhms])", older_than)
     if match is None:
         _fail(
-            f"--older-than: {older_than!r} is not allowed; allowed: a number with d, h, m or s, as 30d",
+            f"--older-than: {older_than!r} is not allowed; allowed: a whole number with d, h, m or s, as 30d",
             SETTING_ERROR,
         )
     age_s = int(match[1]) * {"d": 86_400, "h": 3600, "m": 60, "s": 1}[match[2]]

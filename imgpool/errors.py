@@ -55,10 +55,10 @@ class JobCancelled(ImagingError):
     kind = "cancelled"
 
 
-class OutputFailed(ImagingError):
-    """The variants could not be written (disk full, read-only): the image is not to blame, it can be tried again."""
+class MachineFailed(ImagingError):
+    """The disk takes no variants, or no decoder could be started: the image is not to blame, and can be tried again."""
 
-    kind = "output_failed"
+    kind = "machine_failed"
 
 
 class DecoderCrashed(ImagingError):

@@ -7,7 +7,7 @@ export const count = (n) => (n === null ? NONE : n.toLocaleString("en"));
 
 const decimal = (x) => x.toFixed(x < 10 ? 2 : 1);
 
-export const rate = (x) => (x === null ? NONE : `${decimal(x)}/s`);
+export const rate = (x) => (x === null ? NONE : x === 0 ? "0/s" : `${decimal(x)}/s`);
 
 export function seconds(s) {
   if (s === null) return NONE;

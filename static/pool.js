@@ -11,26 +11,28 @@ const at = (status, path) => path.split(".").reduce((value, key) => value?.[key]
 export function drawStatus(status, nameOf = () => undefined) {
   const { queue } = status.pool;
   queue.free = Math.max(0, queue.capacity - queue.buffered - queue.reserved);
+  // First the sentences, then the numbers in them.
+  for (const node of document.querySelectorAll("[data-summary]")) drawSummary(node, status);
   for (const node of document.querySelectorAll("[data-field]")) {
     setText(node, FORMATS[node.dataset.kind](at(status, node.dataset.field)));
   }
-  for (const node of document.querySelectorAll("[data-summary]")) drawSummary(node, status);
   for (const node of document.querySelectorAll("[data-channel]")) drawChannel(node, at(status, node.dataset.channel));
   for (const node of document.querySelectorAll("[data-lanes]")) drawLanes(node, status.pool.lanes, nameOf);
   for (const node of document.querySelectorAll("[data-reasons]")) drawReasons(node, status.refused_by);
 }
 
 function drawSummary(root, status) {
-  const wanted = status.accepting ? "yes" : status.reason;
-  const known = root.querySelector(`[data-accepting="${CSS.escape(wanted ?? "no")}"]`) !== null;
-  root.dataset.open = status.accepting ? "yes" : "no";
-  for (const node of root.querySelectorAll("[data-accepting]")) {
-    const hidden = node.dataset.accepting !== (known ? wanted : "no");
-    if (node.hidden !== hidden) node.hidden = hidden;
+  const words = root.querySelector("template").content;
+  const wanted = status.accepting ? "none" : (status.reason ?? "other");
+  if (root.dataset.summary !== wanted) {
+    const found = words.querySelector(`[data-reason="${CSS.escape(wanted)}"]`) ?? words.querySelector('[data-reason="other"]');
+    const [headline, ...sentence] = found.cloneNode(true).children;
+    setText(root.querySelector("[data-headline]"), headline.textContent);
+    root.querySelector("[data-sentence]").replaceChildren(...sentence);
+    root.dataset.summary = wanted;
   }
-  const wait = status.wait_s.estimate;
-  root.querySelector('[data-wait="short"]').hidden = wait === null || wait >= SHORT_WAIT_S;
-  root.querySelector('[data-wait="long"]').hidden = wait === null || wait < SHORT_WAIT_S;
+  const wait = root.querySelector("[data-wait]");
+  if (wait) wait.hidden = status.wait_s.estimate === null || status.wait_s.estimate < SHORT_WAIT_S;
 }
 
 function drawChannel(root, channel) {
@@ -76,7 +78,7 @@ function drawLane(node, lane, nameOf) {
   const busy = lane.image !== null;
   node.dataset.busy = busy ? "yes" : "no";
   node.querySelector(".place").dataset.place = busy ? "buffered" : "free";
-  setText(part("worker"), lane.worker);
+  setText(part("worker"), lane.worker.replace("imgpool-", "").replaceAll("-", " "));
   part("idle").hidden = busy;
   part("image").hidden = !busy;
   if (busy) {
@@ -92,11 +94,22 @@ export function pageOf(id) {
 }
 
 function drawReasons(root, refusedBy) {
-  for (const node of root.children) {
-    const n = refusedBy[node.dataset.reason] ?? 0;
-    setText(node.querySelector("b"), count(n));
-    node.hidden = n === 0;
+  const rows = new Map(Array.from(root.children, (row) => [row.dataset.reason, row]));
+  for (const [reason, n] of Object.entries(refusedBy)) {
+    const row = rows.get(reason) ?? root.appendChild(blankReason(reason));
+    setText(row.querySelector("b"), count(n));
   }
-  const none = root.parentElement.querySelector("[data-none-refused]");
-  if (none) none.hidden = Object.keys(refusedBy).length > 0;
+  // Another server has counted anew since the page was opened.
+  for (const [reason, row] of rows) if (!(reason in refusedBy)) row.remove();
+  document.querySelector("[data-none-refused]").hidden = root.children.length > 0;
+}
+
+function blankReason(reason) {
+  const known = document.getElementById("reasons").content;
+  const row = known.querySelector(`[data-reason="${CSS.escape(reason)}"]`)?.cloneNode(true);
+  if (row) return row;
+  const unknown = known.firstElementChild.cloneNode(true);
+  unknown.dataset.reason = reason;
+  unknown.querySelector("span").textContent = reason.replaceAll("_", " ");
+  return unknown;
 }

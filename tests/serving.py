@@ -17,6 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import psutil
+
 START_S = 20
 END_S = 30
 SAMPLES = Path(__file__).parent.parent / "sample_images"
@@ -88,41 +90,42 @@ class Server:
     def port(self) -> int:
         return int(self.url.rsplit(":", 1)[1])
 
-    def processes(self) -> list[int]:
-        """The IDs of all living processes of this server: they share its session."""
-        found = []
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit():
-                try:
-                    state, _, _, session = (entry / "stat").read_text().rsplit(") ", 1)[1].split()[:4]
-                except (OSError, ValueError):
-                    continue
-                if session == str(self.process.pid) and state != "Z":
-                    found.append(int(entry.name))
-        return found
+    def family(self) -> list[psutil.Process]:
+        """The living processes of this server: the master, the gunicorn process, the decoder children."""
+        try:
+            master = psutil.Process(self.process.pid)
+            return [master, *master.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return []
+
+    def gunicorn_process(self) -> psutil.Process:
+        """The one process that has pool and pages; the decoder children are its children."""
+        (only,) = psutil.Process(self.process.pid).children()
+        return only
 
     def kill(self) -> None:
         """`kill -9` of the master and the gunicorn process; the decoder children have to end by themselves."""
-        for pid in {self.process.pid, *self._gunicorn_processes()}:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        family = self.family()
+        for process in family[:2]:  # the master, and the first of its children in order of birth
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
         self.process.wait(END_S)
-        self.wait_until_gone()
-
-    def _gunicorn_processes(self) -> list[int]:
-        return [pid for pid in self.processes() if b"imgpool.imaging" not in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        self._wait_until_gone(family)
 
     def stop(self) -> int:
         """SIGTERM, and wait: returns the exit status."""
+        family = self.family()
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         status = self.process.wait(END_S)
-        self.wait_until_gone()
-        self._reader.join(END_S)
+        self._wait_until_gone(family)
         return status
 
-    def wait_until_gone(self) -> None:
-        wait_for(lambda: not self.processes(), "the server's processes to end")
+    def _wait_until_gone(self, family: list[psutil.Process]) -> None:
+        _, alive = psutil.wait_procs(family, timeout=END_S)
+        alive = [process for process in alive if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+        assert not alive, f"left behind: {alive}"
+        self._reader.join(END_S)
 
     # HTTP, as a program would ask
 

@@ -101,7 +101,7 @@ def decode(original: Path, limits: Limits, needed: Needed, check: Callable[[], N
         with original.open("rb") as file:
             found = sniff(file.read(SNIFF_BYTES))
             if found is None:
-                names = ", ".join(accepted.name.upper() for accepted in INPUT_FORMATS)
+                names = ", ".join(accepted.label for accepted in INPUT_FORMATS)
                 raise UnsupportedFormat(f"The file is not an image in an accepted format. Accepted are {names}.")
             check_header(original, limits)  # before Pillow: its WebP plugin allocates the canvas when it opens
             if count_frames(file, found, limits.max_frames) > limits.max_frames:
@@ -194,7 +194,7 @@ def _too_many_frames(limits: Limits) -> ImageTooLarge:
 
 def _decode_failed(original: Path, found: Format | None, error: Exception) -> ImagingError:
     """Say what is wrong with the file in a sentence for the person who uploaded it."""
-    name = found.name.upper() if found else "image"
+    name = found.label if found else "image"
     if found is HEIF and found.pillow not in Image.OPEN:
         return UnsupportedFormat("This server cannot read HEIC images. Upload the picture as JPEG.")
     if isinstance(error, EOFError) or "truncated" in str(error) or (found and _ends_early(original, found)):

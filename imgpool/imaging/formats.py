@@ -36,6 +36,11 @@ class Format:
     extension: str
     pillow: str
 
+    @property
+    def label(self) -> str:
+        """How people write it."""
+        return {"webp": "WebP", "heif": "HEIC/HEIF"}.get(self.name, self.name.upper())
+
 
 JPEG = Format("jpeg", "image/jpeg", "jpg", "JPEG")
 PNG = Format("png", "image/png", "png", "PNG")

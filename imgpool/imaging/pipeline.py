@@ -11,7 +11,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from imgpool.errors import ImagingError, OutputFailed
+from imgpool.errors import ImagingError, MachineFailed
 from imgpool.imaging import decode as decoding
 from imgpool.imaging.colour import to_srgb
 from imgpool.imaging.encode import sync_directory, write_variant
@@ -95,7 +95,7 @@ def _make(original: Path, into: Path, recipe: Recipe, limits: Limits, check: Cal
 
 def _not_written(name: str, error: OSError) -> ImagingError:
     """Say that the disk is to blame, or the encoder: its errors are OSErrors as well, but carry no number."""
-    kind = ImagingError if error.errno is None else OutputFailed
+    kind = ImagingError if error.errno is None else MachineFailed
     return kind(f"The variant {name!r} could not be written: {error.strerror or error}.")
 
 

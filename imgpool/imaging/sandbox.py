@@ -23,8 +23,8 @@ from imgpool.errors import (
     ImagingError,
     JobCancelled,
     JobTimedOut,
+    MachineFailed,
     OutOfMemory,
-    OutputFailed,
     UnsupportedFormat,
 )
 from imgpool.imaging.child_process import ChildProcess, drain
@@ -39,7 +39,7 @@ _MAX_MESSAGE = 1000
 # What a child may say of an image. Everything else about a child is for its parent to say.
 _KINDS = {
     kind.kind: kind
-    for kind in (ImagingError, UnsupportedFormat, ImageTooLarge, DecodeFailed, OutOfMemory, OutputFailed)
+    for kind in (ImagingError, UnsupportedFormat, ImageTooLarge, DecodeFailed, OutOfMemory, MachineFailed)
 }
 
 
@@ -236,12 +236,12 @@ class InChild:
             except DecoderCrashed as error:
                 self._discard()
                 _log.error("a decoder child could not be started: %s\n%s", error, child.stderr_tail)
-                raise DecoderCrashed("The decoder could not be started. The server's log says why.") from error
+                raise MachineFailed("The decoder could not be started. The server's log says why.") from error
             if answer is None:
                 if stop():
                     return None
                 self._discard()
-                raise DecoderCrashed(f"The decoder did not start within {_START_LIMIT_S:g} s.")
+                raise MachineFailed(f"The decoder did not start within {_START_LIMIT_S:g} s.")
             child.ready = True
         return child
 

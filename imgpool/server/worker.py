@@ -140,6 +140,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
         if self.age == 1:  # a worker that replaces a crashed one says so in the log only
             for listener in self.sockets:
                 print(f"imgpool: serving on {address(listener)}", flush=True)  # noqa: T201 - the contract's line
+        # Requests in flight may take the drain's time, but not more: the master kills a little later.
+        self.cfg.set("graceful_timeout", max(1, int(self.service.settings.drain_timeout_s)))
         try:
             super().run()
         finally:
@@ -148,7 +150,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
     def _call_and_close(self, environ: dict[str, Any], start_response: Any) -> Any:
         def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
             if environ.get(CLOSE_CONNECTION):
-                start_response.__self__.force_close()  # gunicorn's Response: it then announces the end of the connection
+                start_response.__self__.force_close()  # gunicorn's Response: it then says "Connection: close"
             return start_response(status, headers, exc_info)
 
         return self._flask(environ, start)

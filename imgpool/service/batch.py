@@ -31,10 +31,11 @@ def find_images(paths: list[Path], out: Path) -> list[Job]:
     The variants of `a/b.jpg`, found in the folder `a`, go to `OUT/b.jpg/`. Raises OSError for a path that is not there.
     """
     jobs: list[Job] = []
+    made = out.resolve()  # what an earlier run made is no input, even when it lies inside a folder of inputs
     taken: set[Path] = set()
     for path in paths:
         if path.is_dir():
-            found = [(each, each.relative_to(path)) for each in _files_below(path) if _looks_like_image(each)]
+            found = [(each, each.relative_to(path)) for each in _files_below(path, made) if _looks_like_image(each)]
         else:
             path.stat()
             found = [(path, Path(path.name))]
@@ -63,9 +64,7 @@ def run_batch(
     processors = threading.local()
 
     def observe(event: Event) -> None:
-        if event.kind == "worker_started":
-            processors.mine = make_processor()
-        elif event.kind == "worker_stopped":
+        if event.kind == "worker_stopped" and hasattr(processors, "mine"):
             processors.mine.close()
 
     def handle(context: Context, job: Job) -> None:
@@ -73,6 +72,8 @@ def run_batch(
         shutil.rmtree(staged, ignore_errors=True)
         staged.mkdir(parents=True)
         try:
+            if not hasattr(processors, "mine"):  # here, so that one that cannot be made is this image's reason
+                processors.mine = make_processor()
             processors.mine.process(job.source, staged, timeout_s=timeout_s, cancelled=context)
             shutil.rmtree(job.into, ignore_errors=True)
             staged.rename(job.into)
@@ -115,9 +116,11 @@ def _reason(error: BaseException | None) -> str:
     return f"an error of imgpool itself: {error!r}"
 
 
-def _files_below(folder: Path) -> Iterator[Path]:
+def _files_below(folder: Path, apart_from: Path) -> Iterator[Path]:
     for directory, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = sorted(
+            name for name in folders if not name.startswith(".") and Path(directory, name).resolve() != apart_from
+        )
         yield from (Path(directory, name) for name in sorted(files) if not name.startswith("."))
 
 

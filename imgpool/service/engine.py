@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from imgpool.errors import ImagingError, JobCancelled, OutputFailed
+from imgpool.errors import ImagingError, JobCancelled, MachineFailed
 from imgpool.imaging.sandbox import Processor
 from imgpool.pool import Context, Event, JobSlot, PoolClosed, Result, WorkerPool
 from imgpool.service.files import Files
@@ -140,7 +140,7 @@ class Engine:
             )
             self._files.publish(image_id, staged)
             return Attempted(None, made.format, made.width, made.height, variants)
-        except (JobCancelled, OutputFailed):
+        except (JobCancelled, MachineFailed):
             raise
         except ImagingError as error:
             return Attempted(str(error))
@@ -234,7 +234,7 @@ def _retried(context: Context, what: str, action: Callable[[], T]) -> T:
     while True:
         try:
             return action()
-        except (OSError, StoreError, OutputFailed) as error:
+        except (OSError, StoreError, MachineFailed) as error:
             log.error("%s: trying again in %.1f s: %s", what, pause_s, error)
         if context.wait(pause_s):
             raise JobCancelled("the server stops")

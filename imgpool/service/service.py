@@ -92,20 +92,12 @@ class Service:
             if self._engine is not None or self._stopping.done:
                 return
             self.open()
-            self.measures = Measures(self.choice.workers)
-            self._recover()
-            engine = Engine(
-                self.records,
-                self.files,
-                self.measures,
-                self.make_processor,
-                workers=self.choice.workers,
-                queue_capacity=self.settings.queue_capacity,
-                job_timeout_s=self.settings.job_timeout_s,
-            )
-            engine.start()
+            try:
+                self._engine = self._recovered()
+            except BaseException:
+                self.close()
+                raise
             self._started_at = time.monotonic()
-            self._engine = engine
             if self.settings.retention_days:
                 self._retention = threading.Thread(target=self._retain, name="imgpool-retention", daemon=True)
                 self._retention.start()
@@ -130,6 +122,22 @@ class Service:
     def drain_soon(self) -> None:
         """Admit no more from now on; `stop` does the rest. Never blocks: for a signal handler's thread."""
         self._draining = True
+
+    def _recovered(self) -> Engine:
+        """The engine, started, after what an earlier run left was put in order."""
+        self.measures = Measures(self.choice.workers)
+        self._recover()
+        engine = Engine(
+            self.records,
+            self.files,
+            self.measures,
+            self.make_processor,
+            workers=self.choice.workers,
+            queue_capacity=self.settings.queue_capacity,
+            job_timeout_s=self.settings.job_timeout_s,
+        )
+        engine.start()
+        return engine
 
     def _recover(self) -> None:
         requeued, failed = self.records.recover(time.time(), self.settings.max_attempts)
@@ -221,13 +229,19 @@ class Service:
 
     # What is known
 
+    def _opened(self) -> Records:
+        records: Records | None = getattr(self, "records", None)
+        if records is None:
+            raise _draining()
+        return records
+
     def get(self, image_id: str) -> ImageRecord | None:
-        """The record of an image, or None. Raises `StoreError`."""
-        return self.records.get(image_id)
+        """The record of an image, or None. Raises `StoreError`, or `Draining` before the start."""
+        return self._opened().get(image_id)
 
     def page(self, state: State | None, limit: int, before: int | None) -> list[ImageRecord]:
-        """At most `limit` records, newest first, older than sequence `before`. Raises `StoreError`."""
-        return self.records.page(state, limit, before)
+        """At most `limit` records, newest first, older than sequence `before`. Raises as `get`."""
+        return self._opened().page(state, limit, before)
 
     def status(self) -> Status:
         """One snapshot, at the same cost with a million records as with ten. Raises `StoreError`, `Draining`."""
@@ -262,13 +276,16 @@ class Service:
     # Removal
 
     def delete(self, image_id: str) -> bool:
-        """Forget an image with its original and variants; False when there is none. Raises `StoreError`, OSError.
+        """Forget an image with its original and variants; False when there is none. Raises as `get`.
 
-        The record goes first: a crash in between leaves files without a record, which the next start removes.
+        The record goes first: files that a crash or the disk leaves behind have none, and go at the next start.
         """
-        if not self.records.delete(image_id):
+        if not self._opened().delete(image_id):
             return False
-        self.files.delete(image_id)
+        try:
+            self.files.delete(image_id)
+        except OSError as error:
+            log.error("files of deleted image %s are left until the next start: %s", image_id, error)
         return True
 
     def prune(self, older_than_s: float) -> int:
@@ -283,7 +300,7 @@ class Service:
         while True:
             try:
                 self.prune(self.settings.retention_days * 86_400)
-            except (OSError, StoreError) as error:
+            except StoreError as error:
                 log.error("old images could not be removed, trying again: %s", error)
             if self._stopping.wait(RETENTION_CHECK_S):
                 return

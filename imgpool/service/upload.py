@@ -129,7 +129,7 @@ class Upload:
 def _sniffed(head: bytes) -> Format:
     found = sniff(head)
     if found is None:
-        names = ", ".join(dict.fromkeys(image_format.name.upper() for image_format in INPUT_FORMATS))
+        names = ", ".join(image_format.label for image_format in INPUT_FORMATS)
         raise NotAnImage(f"The file's bytes are not of an accepted format; accepted are {names}.")
     return found
 

@@ -67,7 +67,9 @@ def page_arguments() -> tuple[State | None, int, int | None]:
     state, limit, cursor = (request.args.get(name) for name in ("state", "limit", "cursor"))
     if state is not None and state not in STATES:
         raise ValueError(f"state is one of {', '.join(STATES)}.")
-    if limit is not None and not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:9]) <= MAX_PAGE):
+    if limit is not None and not (
+        limit.isascii() and limit.isdigit() and len(limit) <= 9 and 1 <= int(limit) <= MAX_PAGE
+    ):
         raise ValueError(f"limit is a whole number from 1 to {MAX_PAGE}.")
     if cursor is not None and not (cursor.isascii() and cursor.isdigit() and len(cursor) <= 18):
         raise ValueError("cursor is what an earlier answer gave as next.")

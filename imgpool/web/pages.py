@@ -15,6 +15,8 @@ from imgpool.web.security import right_token
 
 pages = Blueprint("pages", __name__)
 
+SIGN_IN_BYTES = 64 * 1024
+
 
 @pages.get("/")
 def upload_page() -> str:
@@ -28,8 +30,8 @@ def upload_page() -> str:
         "upload.html",
         max_upload_bytes=settings.max_upload_bytes,
         max_files=settings.max_files,
-        formats=list(dict.fromkeys(each.name.upper() for each in INPUT_FORMATS)),
-        accept=",".join(dict.fromkeys(each.mime for each in INPUT_FORMATS)),
+        formats=[each.label for each in INPUT_FORMATS],
+        accept=",".join(each.mime for each in INPUT_FORMATS),
         status=status,
     )
 
@@ -89,10 +91,11 @@ def delete_image(image_id: str) -> BaseResponse:
 @pages.route("/sign-in", methods=["GET", "POST"])
 def sign_in() -> BaseResponse | str:
     """Ask for the token; a right one is remembered in a signed cookie, not the token itself."""
+    request.max_content_length = SIGN_IN_BYTES  # Flask's form parser would keep a large part in a temporary file
     token, target = service().settings.token, _local_path(request.values.get("next", ""))
     if token is None:
         return redirect(target, 303)
-    if request.method == "GET":
+    if request.method != "POST":
         return render_template("sign_in.html", failed=False, next=target)
     if not right_token(request.form.get("token", ""), token):
         return make_response(render_template("sign_in.html", failed=True, next=target), 401)
@@ -104,11 +107,13 @@ def sign_in() -> BaseResponse | str:
 @pages.post("/sign-out")
 def sign_out() -> BaseResponse:
     """Forget the sign-in in this browser."""
-    session.clear()
+    if service().settings.token is not None:  # without one there is no key, and no session that could be cleared
+        session.clear()
     return redirect(url_for("pages.upload_page"), 303)
 
 
 def _local_path(target: str) -> str:
     """A path on this server, never another site."""
-    safe = target.startswith("/") and not target.startswith(("//", "/\\"))
+    # Tabs and line ends vanish from URLs on their way: "/<tab>/evil.example" would become "//evil.example".
+    safe = target.startswith("/") and not target.startswith(("//", "/\\")) and target.isprintable()
     return target if safe else url_for("pages.upload_page")

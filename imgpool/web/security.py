@@ -38,7 +38,7 @@ def protect(app: Flask, service: Service) -> None:
                 "This request comes from a page of another site: open imgpool itself, and use its form."
             )
         elif token is not None and request.endpoint not in OPEN_ENDPOINTS and not _has_token(token):
-            if request.method == "GET" and request.blueprint == "pages":
+            if request.method in ("GET", "HEAD") and request.blueprint == "pages":
                 return redirect(url_for("pages.sign_in", next=request.full_path.rstrip("?")), 303)
             refusal = Unauthorized("Send the server's token as 'Authorization: Bearer TOKEN', or sign in on the page.")
         if refusal is None:
@@ -67,7 +67,10 @@ def from_own_pages(asked: Request) -> bool:
     if site is not None:
         return site in ("same-origin", "none")
     origin = asked.headers.get("Origin")
-    return origin is None or urlsplit(origin).netloc == asked.host
+    try:
+        return origin is None or urlsplit(origin).netloc == asked.host
+    except ValueError:  # "http://[": no browser sends that
+        return False
 
 
 def right_token(given: str, token: str) -> bool:

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from imgpool.service.records import NewImage
@@ -34,7 +35,8 @@ def fill(records: SQLiteRecords, first: int, last: int) -> None:
     )
     with records._transaction() as db:
         db.executemany(
-            "INSERT INTO images (id, name, state, bytes, format, received_at, finished_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO images (id, name, state, bytes, format, received_at, finished_at) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)",
             rows,
         )
 
@@ -48,36 +50,38 @@ def median_us(call: Callable[[], object]) -> float:
     return statistics.median(times) * 1e6
 
 
+COLUMNS = ("counts", "page", "deep page", "failed page", "get", "add")
+
+
+def measure(records: SQLiteRecords, size: int, new_ids: Iterator[int]) -> list[float]:
+    """One row: the median of each call at this many records, in microseconds."""
+
+    def add() -> None:
+        records.add(NewImage(f"{next(new_ids):032x}", "a.jpg", 1, "jpeg", 1, 1, 1.0))
+
+    middle = size // 2
+    return [
+        median_us(records.counts),
+        median_us(lambda: records.page(None, 50, None)),
+        median_us(lambda: records.page(None, 50, middle)),
+        median_us(lambda: records.page("failed", 50, None)),
+        median_us(lambda: records.get(f"{middle:032x}")),
+        median_us(add),
+    ]
+
+
 def main() -> None:
     most = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
-    print(
-        f"{'records':>9}  {'counts':>8}  {'page':>8}  {'deep page':>9}  {'failed page':>11}  {'get':>8}  {'add':>8}  (median, us)"
-    )
+    print("median, us" + "".join(f"{column:>13}" for column in COLUMNS))
     with tempfile.TemporaryDirectory() as directory:
         records = SQLiteRecords(Path(directory) / "imgpool.db")
-        number, extra = 0, most
+        filled, new_ids = 0, itertools.count(2 * most)
         for size in (10, 1000, 100_000, 1_000_000):
             if size > most:
                 break
-            fill(records, number, size)
-            number = size
-
-            def add() -> None:
-                nonlocal extra
-                extra += 1
-                records.add(NewImage(f"{extra:032x}", "a.jpg", 1, "jpeg", 1, 1, 1.0))
-
-            row = [
-                median_us(records.counts),
-                median_us(lambda: records.page(None, 50, None)),
-                median_us(lambda: records.page(None, 50, number // 2)),
-                median_us(lambda: records.page("failed", 50, None)),
-                median_us(lambda: records.get(f"{number // 2:032x}")),
-                median_us(add),
-            ]
-            print(
-                f"{size:>9}  {row[0]:8.0f}  {row[1]:8.0f}  {row[2]:9.0f}  {row[3]:11.0f}  {row[4]:8.0f}  {row[5]:8.0f}"
-            )
+            fill(records, filled, size)
+            filled = size
+            print(f"{size:>10}" + "".join(f"{each:13.0f}" for each in measure(records, size, new_ids)))
         records.close()
 
 

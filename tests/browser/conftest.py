@@ -1,4 +1,4 @@
-"""A real Chromium for the pages. Every page opened here fails its test when it logs an error or breaks its own policy."""
+"""A real Chromium for the pages. Every page opened here fails its test when it logs an error."""
 
 from __future__ import annotations
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from serving import SAMPLES, Server
+
+OpenPage = Callable[..., Page]
+Filled = tuple[Server, dict[str, str]]
 
 TOKEN = "correct-horse"
 PAGES = ("upload", "status", "status_failed", "done", "failed", "missing")
@@ -39,7 +42,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, d
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_it_fits_a_phone_without_scrolling_sideways(open_page, filled, name):
+def test_it_fits_a_phone_without_scrolling_sideways(open_page: OpenPage, filled: Filled, name: str) -> None:
     server, paths = filled
     page = open_page(server.url + paths[name], viewport={"width": 360, "height": 740})
     expect(page.get_by_role("heading", level=1)).to_be_visible()
@@ -48,7 +51,9 @@ def test_it_fits_a_phone_without_scrolling_sideways(open_page, filled, name):
 
 @pytest.mark.parametrize("name", PAGES)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_follows_the_colour_scheme_and_text_stands_out(open_page, filled, name, scheme):
+def test_it_follows_the_colour_scheme_and_text_stands_out(
+    open_page: OpenPage, filled: Filled, name: str, scheme: str
+) -> None:
     server, paths = filled
     page = open_page(server.url + paths[name], color_scheme=scheme)
     expect(page.get_by_role("heading", level=1)).to_be_visible()
@@ -68,7 +73,7 @@ def _luminance(colour: str) -> float:
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_its_structure_is_there_for_a_screen_reader(open_page, filled, name):
+def test_its_structure_is_there_for_a_screen_reader(open_page: OpenPage, filled: Filled, name: str) -> None:
     server, paths = filled
     page = open_page(server.url + paths[name])
     expect(page.get_by_role("heading", level=1)).to_have_count(1)
@@ -84,7 +89,7 @@ def test_its_structure_is_there_for_a_screen_reader(open_page, filled, name):
     assert nameless == []
 
 
-def test_times_are_in_the_readers_zone_and_in_utc_without_javascript(open_page, filled):
+def test_times_are_in_the_readers_zone_and_in_utc_without_javascript(open_page: OpenPage, filled: Filled) -> None:
     server, paths = filled
     received = server.get("/api" + paths["done"])["received_at"]
     plain = open_page(server.url + paths["done"], java_script_enabled=False)
@@ -96,7 +101,7 @@ def test_times_are_in_the_readers_zone_and_in_utc_without_javascript(open_page, 
     expect(page.locator("time").first).to_contain_text(f"{there // 60:02d}:{there % 60:02d}:{received[17:19]}")
 
 
-def test_signing_in_and_out(open_page, tmp_path: Path):
+def test_signing_in_and_out(open_page: OpenPage, tmp_path: Path) -> None:
     with Server(tmp_path / "d", "--workers", "1", "--isolation", "thread", "--token", TOKEN) as server:
         page = open_page(f"{server.url}/status", viewport={"width": 360, "height": 740})
         page.get_by_label("Token").fill("something-else")

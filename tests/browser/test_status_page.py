@@ -4,18 +4,32 @@ from __future__ import annotations
 
 import http.client
 import re
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 from playwright.sync_api import Page, Route, expect
 
 from serving import SAMPLES, Server
+
+OpenPage = Callable[..., Page]
 
 
 def _number(page: Page, field: str) -> int:
     return int(page.locator(f'.sums [data-field="{field}"]').first.inner_text().replace(",", ""))
 
 
-def test_it_keeps_itself_up_to_date_without_a_reload(open_page, server, samples):
+def _decoders(server: Server) -> list[psutil.Process]:
+    found = []
+    for process in psutil.Process(server.process.pid).children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            if "imgpool.imaging.child" in process.cmdline():
+                found.append(process)
+    return found
+
+
+def test_it_keeps_itself_up_to_date_without_a_reload(open_page: OpenPage, server: Server, samples: list[Path]) -> None:
     page = open_page(f"{server.url}/status")
     expect(page.get_by_text("No images yet.")).to_be_visible()
     page.evaluate("window.sameDocument = true")
@@ -37,7 +51,9 @@ def test_it_keeps_itself_up_to_date_without_a_reload(open_page, server, samples)
     assert page.evaluate("window.sameDocument") is True
 
 
-def test_an_update_leaves_the_focus_and_what_is_read_where_they_were(open_page, server, samples):
+def test_an_update_leaves_the_focus_and_what_is_read_where_they_were(
+    open_page: OpenPage, server: Server, samples: list[Path]
+) -> None:
     server.upload(samples[0].read_bytes(), "first.jpg")
     server.wait_until_settled()
     page = open_page(f"{server.url}/status")
@@ -50,7 +66,7 @@ def test_an_update_leaves_the_focus_and_what_is_read_where_they_were(open_page, 
     expect(page.locator(".card .card-name").nth(1)).to_have_text("first.jpg")
 
 
-def test_a_full_queue_is_said_and_drawn_and_so_is_its_end(open_page, tmp_path: Path):
+def test_a_full_queue_is_said_and_drawn_and_so_is_its_end(open_page: OpenPage, tmp_path: Path) -> None:
     with Server(tmp_path / "d", "--workers", "1", "--isolation", "thread", "--queue-capacity", "1") as server:
         page = open_page(f"{server.url}/status")
         expect(page.get_by_role("heading", level=1)).to_have_text("Accepting uploads")
@@ -58,15 +74,15 @@ def test_a_full_queue_is_said_and_drawn_and_so_is_its_end(open_page, tmp_path: P
         slow.putrequest("POST", "/api/images?name=slow.jpg")
         slow.putheader("Content-Length", "1000000")
         slow.endheaders(b"\xff\xd8\xff")  # holds the only place for as long as its body is awaited
-        expect(page.get_by_role("heading", level=1)).to_contain_text("The queue is full")
+        expect(page.get_by_role("heading", level=1)).to_have_text("The queue is full")
         places = page.locator('[data-channel="pool.queue"] .place')
         expect(places).to_have_attribute("data-place", "reserved")
         slow.close()
-        expect(page.get_by_role("heading", level=1)).to_contain_text("Accepting uploads")
+        expect(page.get_by_role("heading", level=1)).to_have_text("Accepting uploads")
         expect(places).to_have_attribute("data-place", "free")
 
 
-def test_a_queue_too_large_for_squares_is_a_bar(open_page, tmp_path: Path):
+def test_a_queue_too_large_for_squares_is_a_bar(open_page: OpenPage, tmp_path: Path) -> None:
     with Server(tmp_path / "d", "--workers", "1", "--isolation", "thread", "--queue-capacity", "500") as server:
         page = open_page(f"{server.url}/status")
         expect(page.locator('[data-channel="pool.queue"] svg')).to_be_visible()
@@ -74,7 +90,9 @@ def test_a_queue_too_large_for_squares_is_a_bar(open_page, tmp_path: Path):
         expect(page.locator('.legend [data-field="pool.queue.free"]')).to_have_text("500")
 
 
-def test_it_says_so_while_the_server_is_away_and_goes_on_afterwards(open_page, server, samples):
+def test_it_says_so_while_the_server_is_away_and_goes_on_afterwards(
+    open_page: OpenPage, server: Server, samples: list[Path]
+) -> None:
     page = open_page(f"{server.url}/status")
     # Playwright cannot answer what the browser has in its cache, so both addresses are cut off here.
     away = re.compile(r"/api/")
@@ -90,7 +108,7 @@ def test_it_says_so_while_the_server_is_away_and_goes_on_afterwards(open_page, s
     expect(page.locator(".card-name")).to_have_text(["after.jpg"])
 
 
-def test_filters_and_older_pages_are_links(open_page, server, samples):
+def test_filters_and_older_pages_are_links(open_page: OpenPage, server: Server, samples: list[Path]) -> None:
     for name in ("one.jpg", "two.jpg", "three.jpg"):
         server.upload(samples[0].read_bytes(), name)
     server.wait_until_settled()
@@ -105,7 +123,9 @@ def test_filters_and_older_pages_are_links(open_page, server, samples):
     expect(page.locator(".card")).to_have_count(3)
 
 
-def test_an_image_shows_its_variants_and_can_be_deleted_without_javascript(open_page, server, samples):
+def test_an_image_shows_its_variants_and_can_be_deleted_without_javascript(
+    open_page: OpenPage, server: Server, samples: list[Path]
+) -> None:
     server.upload(samples[0].read_bytes(), "lake.jpg")
     server.wait_until_settled()
     page = open_page(f"{server.url}/status", java_script_enabled=False)
@@ -120,7 +140,34 @@ def test_an_image_shows_its_variants_and_can_be_deleted_without_javascript(open_
     expect(page.locator('.sums [data-field="counts.deleted"]')).to_have_text("1")
 
 
-def test_a_deleted_image_leaves_an_open_status_page(open_page, server, samples):
+def test_the_pool_at_work_is_drawn_and_an_unfinished_image_shows_its_picture_when_it_is_done(
+    open_page: OpenPage, tmp_path: Path, samples: list[Path]
+) -> None:
+    with Server(tmp_path / "d", "--workers", "1", "--queue-capacity", "4") as server:
+        # A decoder that stands still keeps its image for as long as the test wants.
+        server.upload(samples[1].read_bytes(), "warm-up.png")
+        assert server.wait_until_settled()["done"] == 1
+        (decoder,) = _decoders(server)
+        decoder.suspend()
+        try:
+            first = server.upload(samples[0].read_bytes(), "first.jpg")[1]["images"][0]
+            server.upload(samples[0].read_bytes(), "second.jpg")
+            status = open_page(f"{server.url}/status")
+            lane = status.locator(".lane")
+            expect(lane).to_have_count(1)
+            expect(lane.get_by_role("link", name="first.jpg")).to_be_visible()
+            expect(status.locator('[data-channel="pool.queue"] .place[data-place="buffered"]')).to_have_count(1)
+            expect(status.locator('[data-channel="pool.queue"] .place[data-place="free"]')).to_have_count(3)
+            image = open_page(server.url + first["url"].removeprefix("/api"))
+            expect(image.get_by_role("heading", name="A worker has it now")).to_be_visible()
+        finally:
+            decoder.resume()
+        expect(image.get_by_role("img", name="first.jpg")).to_be_visible()
+        expect(lane).to_contain_text("idle")
+        expect(status.locator('.card[data-state="done"]')).to_have_count(3)
+
+
+def test_a_deleted_image_leaves_an_open_status_page(open_page: OpenPage, server: Server, samples: list[Path]) -> None:
     _, answer, _ = server.upload(samples[0].read_bytes(), "lake.jpg")
     server.wait_until_settled()
     page = open_page(f"{server.url}/status")

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import FilePayload, expect
+from playwright.sync_api import FilePayload, Page, expect
 
 from serving import SAMPLES, Server
 
-def test_without_javascript_the_form_uploads_and_the_status_page_shows_thumbnails(open_page, server, samples):
+OpenPage = Callable[..., Page]
+
+
+def test_without_javascript_the_form_uploads_and_the_status_page_shows_thumbnails(
+    open_page: OpenPage, server: Server, samples: list[Path]
+) -> None:
     page = open_page(server.url, java_script_enabled=False)
     page.get_by_label("Choose photos").set_input_files(samples)
     page.get_by_role("button", name="Upload").click()
@@ -22,7 +28,9 @@ def test_without_javascript_the_form_uploads_and_the_status_page_shows_thumbnail
     assert sorted(names) == sorted(sample.name for sample in samples)
 
 
-def test_what_is_chosen_is_listed_and_can_be_removed_before_it_is_sent(open_page, server, samples):
+def test_what_is_chosen_is_listed_and_can_be_removed_before_it_is_sent(
+    open_page: OpenPage, server: Server, samples: list[Path]
+) -> None:
     page = open_page(server.url)
     field = page.get_by_label("Choose photos")
     field.set_input_files(samples[:2])
@@ -34,7 +42,7 @@ def test_what_is_chosen_is_listed_and_can_be_removed_before_it_is_sent(open_page
     expect(page.locator(".card-name")).to_have_text([samples[2].name, samples[0].name])
 
 
-def test_files_can_be_dropped_anywhere_on_the_page(open_page, server, samples):
+def test_files_can_be_dropped_anywhere_on_the_page(open_page: OpenPage, server: Server, samples: list[Path]) -> None:
     page = open_page(server.url)
     dropped = page.evaluate_handle(
         """async (address) => {
@@ -52,7 +60,9 @@ def test_files_can_be_dropped_anywhere_on_the_page(open_page, server, samples):
     expect(page.locator(".chosen-name")).to_have_text(["sign.svg"])
 
 
-def test_by_keyboard_alone_from_the_form_to_the_picture(open_page, server, samples):
+def test_by_keyboard_alone_from_the_form_to_the_picture(
+    open_page: OpenPage, server: Server, samples: list[Path]
+) -> None:
     page = open_page(server.url)
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
@@ -60,7 +70,7 @@ def test_by_keyboard_alone_from_the_form_to_the_picture(open_page, server, sampl
     page.keyboard.press("Tab")
     expect(page.get_by_label("Choose photos")).to_be_focused()
     with page.expect_file_chooser() as choosing:
-        page.keyboard.press("Enter")
+        page.keyboard.press("Space")
     choosing.value.set_files(samples[0])
     expect(page.get_by_role("button", name="Upload 1 file")).to_be_visible()
     page.keyboard.press("Tab")
@@ -85,7 +95,7 @@ def test_by_keyboard_alone_from_the_form_to_the_picture(open_page, server, sampl
 
 
 @pytest.mark.parametrize("javascript", [True, False])
-def test_a_refused_file_gets_a_page_that_says_why(open_page, server, javascript):
+def test_a_refused_file_gets_a_page_that_says_why(open_page: OpenPage, server: Server, javascript: bool) -> None:
     page = open_page(server.url, java_script_enabled=javascript)
     page.get_by_label("Choose photos").set_input_files(SAMPLES / "hostile" / "drawing.svg")
     page.get_by_role("button", name="Upload").click()
@@ -96,7 +106,9 @@ def test_a_refused_file_gets_a_page_that_says_why(open_page, server, javascript)
     expect(page.get_by_role("heading", name="Upload photos")).to_be_visible()
 
 
-def test_some_refused_and_some_accepted_are_told_apart(open_page, server, samples):
+def test_some_refused_and_some_accepted_are_told_apart(
+    open_page: OpenPage, server: Server, samples: list[Path]
+) -> None:
     page = open_page(server.url)
     page.get_by_label("Choose photos").set_input_files([samples[0], SAMPLES / "hostile" / "bomb.png"])
     page.get_by_role("button", name="Upload 2 files").click()
@@ -106,7 +118,7 @@ def test_some_refused_and_some_accepted_are_told_apart(open_page, server, sample
     expect(page.get_by_role("img", name=samples[0].name)).to_be_visible()
 
 
-def test_a_file_over_the_limit_is_pointed_out_before_it_is_sent(open_page, tmp_path: Path):
+def test_a_file_over_the_limit_is_pointed_out_before_it_is_sent(open_page: OpenPage, tmp_path: Path) -> None:
     with Server(tmp_path / "data", "--workers", "1", "--isolation", "thread", "--max-upload-bytes", "4KiB") as server:
         page = open_page(server.url)
         small: FilePayload = {"name": "small.png", "mimeType": "image/png", "buffer": b"x" * 100}

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import random
-import signal
 import subprocess
 import threading
 import time
 from pathlib import Path
 
+import psutil
 from PIL import Image
 
 from pictures import photo
@@ -73,17 +72,21 @@ def test_a_killed_gunicorn_process_is_replaced_and_goes_on(tmp_path: Path) -> No
     with Server(tmp_path / "data", "--workers", "1") as server:
         for seed in range(5):
             assert server.upload(photo(seed=seed))[0] == 202
-        worker = next(pid for pid in server._gunicorn_processes() if pid != server.process.pid)
-        os.kill(worker, signal.SIGKILL)
+        killed = server.gunicorn_process()
+        children = killed.children()
+        assert len(children) == 1, "one decoder child for one worker"
+        killed.kill()
 
         def answers() -> bool:
             try:
-                return server.status_of("/healthz") == 200 and worker not in server.processes()
+                return server.status_of("/healthz") == 200 and server.gunicorn_process() != killed
             except OSError:
                 return False
 
         wait_for(answers, "a new gunicorn process")
         assert server.wait_until_settled()["done"] == 5
+        _, alive = psutil.wait_procs(children, timeout=20)
+        assert not alive, "its decoder child outlived it"
 
 
 def test_an_image_that_takes_the_server_down_twice_is_failed(tmp_path: Path) -> None:

@@ -14,9 +14,12 @@ def test_the_defaults_pass_their_own_checks() -> None:
     assert load({}, {}) == Settings()
     for field in FIELDS:
         if field.default is not None:
-            assert field.metadata["parse"]("auto" if field.default == 0 and "auto" in field.metadata["shown"] else str(
-                field.default
-            )) == field.default
+            assert (
+                field.metadata["parse"](
+                    "auto" if field.default == 0 and "auto" in field.metadata["shown"] else str(field.default)
+                )
+                == field.default
+            )
 
 
 def test_every_setting_says_what_it_is_for() -> None:
@@ -182,7 +185,9 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
 
 def test_the_file_may_hold_numbers_and_texts(tmp_path: Path) -> None:
     file = tmp_path / "imgpool.toml"
-    file.write_text('port = 1\nmax_upload_bytes = "1 MiB"\njob_timeout_s = 1.5\nworkers = "auto"\ntoken = "secret-enough"')
+    file.write_text(
+        'port = 1\nmax_upload_bytes = "1 MiB"\njob_timeout_s = 1.5\nworkers = "auto"\ntoken = "secret-enough"'
+    )
     loaded = load({"config": str(file)}, {})
     assert (loaded.port, loaded.max_upload_bytes, loaded.job_timeout_s, loaded.workers) == (1, MIB, 1.5, 0)
     assert loaded.token == "secret-enough"

@@ -27,6 +27,7 @@ from imgpool.errors import (
     ImagingError,
     JobCancelled,
     JobTimedOut,
+    MachineFailed,
     OutOfMemory,
 )
 from imgpool.imaging.model import Limits
@@ -271,9 +272,9 @@ def test_a_child_that_cannot_start_says_so(monkeypatch: pytest.MonkeyPatch, orig
     monkeypatch.setattr(sys, "executable", "/bin/false")
     processor = InChild(RECIPE, Limits(), GIB)
     try:
-        with pytest.raises(DecoderCrashed, match="could not be started"):
+        with pytest.raises(MachineFailed, match="could not be started"):
             processor.start()
-        with pytest.raises(DecoderCrashed, match="could not be started"):
+        with pytest.raises(MachineFailed, match="could not be started"):
             process(processor, original, into)
         assert processor.pid is None
     finally:

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from doubles import Gate, Watched, Watching, lawful, ours, take
+from doubles import WAIT_S, Gate, Watched, Watching, lawful, ours, take
 from imgpool.config import Settings
-from imgpool.errors import DecodeFailed, OutputFailed
+from imgpool.errors import DecodeFailed, MachineFailed
 from imgpool.imaging.model import Made
 from imgpool.imaging.sandbox import CancelSignal, InThread, Processor
 from imgpool.service.files import Directory
@@ -183,9 +183,7 @@ def test_a_mistake_of_ours_fails_that_image_and_costs_no_worker(
     assert type(error).__name__ in caplog.text
 
 
-def test_a_reason_that_no_database_can_hold_does_not_end_the_collector(
-    start: Start, images: dict[str, bytes]
-) -> None:
+def test_a_reason_that_no_database_can_hold_does_not_end_the_collector(start: Start, images: dict[str, bytes]) -> None:
     """A decoder that was taken over may say anything, half of a surrogate pair too."""
     service = start(kind=faulty([DecodeFailed("bad \ud800 bytes")]), workers=1)
     first, _ = (take(service, images["jpeg"]) for _ in range(2))
@@ -195,7 +193,7 @@ def test_a_reason_that_no_database_can_hold_does_not_end_the_collector(
 
 
 def test_an_output_that_fails_is_tried_again(start: Start, images: dict[str, bytes]) -> None:
-    service = start(kind=faulty([OutputFailed("The disk is full.")]), workers=1)
+    service = start(kind=faulty([MachineFailed("The disk is full.")]), workers=1)
     take(service, images["jpeg"])
     assert service.settled().done == 1
 
@@ -393,3 +391,104 @@ def test_what_was_processing_is_tried_again_but_not_for_ever(
     assert "recovered:" in caplog.text
     service.stop()
     assert ours(service.settings) == {first, second, third}
+
+
+class NeverBack(Watched):
+    """Cannot hand back."""
+
+    def hand_back(self, image_id: str) -> bool:
+        raise StoreError("the record store failed: disk I/O error")
+
+
+def test_what_cannot_be_handed_back_is_taken_up_all_the_same(start: Start, images: dict[str, bytes]) -> None:
+    gate = Gate()
+    service = start(gate=gate, workers=1, records=NeverBack)
+    image = take(service, images["jpeg"])
+    gate.wait_for(1)
+    assert service.stop(0.1) == (image.id,)
+    again = start()
+    assert again.settled().done == 1
+    assert again.record(image.id).attempts == 2
+
+
+class Surprising(Watched):
+    """One record fails in a way that nobody thought of."""
+
+    failures = 1
+
+    def finish(self, image_id: str, now: float, outcome: Outcome) -> bool:
+        if self.failures:
+            self.failures -= 1
+            raise RuntimeError("nobody thought of this")
+        return super().finish(image_id, now, outcome)
+
+
+def test_no_surprise_ends_the_collector(start: Start, images: dict[str, bytes]) -> None:
+    service = start(records=Surprising, workers=1)
+    first, second = (take(service, images["jpeg"]) for _ in range(2))
+    service.until(lambda: service.record(second.id).state == "done")
+    assert service.record(first.id).state == "processing"
+    service.stop()
+    again = start()
+    assert again.settled().done == 2
+
+
+class Undeletable(Directory):
+    def delete(self, image_id: str) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+
+def test_files_of_a_deleted_image_that_cannot_be_removed_now_are_at_the_next_start(
+    start: Start, images: dict[str, bytes]
+) -> None:
+    service = start(records=DeletedLate.Records, files=Undeletable, workers=1)
+    for _ in range(2):
+        take(service, images["jpeg"])
+    assert service.settled().deleted == 2, "the collector goes on"
+    service.stop()
+    assert ours(start().settings) == set()
+
+
+class NoBacklog(Watched):
+    def backlog(self, after: int, limit: int) -> list[tuple[int, str]]:
+        self._told(None)
+        self.asked = True
+        raise StoreError("the record store failed: disk I/O error")
+
+    asked = False
+
+
+def test_a_backlog_that_can_never_be_read_does_not_hinder_the_end(
+    start: Start, settings: Callable[..., Settings], images: dict[str, bytes]
+) -> None:
+    left_behind(settings(), images["tiny"], 3)
+    service = start(records=NoBacklog)
+    service.until(lambda: service.watched.asked)  # type: ignore[attr-defined]
+    service.stop()
+    assert start().settled().done == 3
+
+
+class LateBacklog(Watched):
+    """Is read only when the test says so."""
+
+    may_read = threading.Event()
+
+    def backlog(self, after: int, limit: int) -> list[tuple[int, str]]:
+        assert self.may_read.wait(WAIT_S)
+        return super().backlog(after, limit)
+
+
+def test_an_upload_that_overtakes_the_backlog_is_not_fed_a_second_time(
+    start: Start, settings: Callable[..., Settings], images: dict[str, bytes]
+) -> None:
+    ids = left_behind(settings(), images["tiny"], 2)
+    gate = Gate()
+    service = start(records=LateBacklog, gate=gate, workers=1)
+    new = take(service, images["tiny"])
+    waiting = take(service, images["tiny"])
+    gate.wait_for(1)
+    LateBacklog.may_read.set()
+    gate.open()
+    assert service.settled().done == 4
+    assert sorted(gate.entered) == sorted([*ids, new.id, waiting.id])
+    assert service.pool.statistics().submitted == 4

@@ -25,7 +25,8 @@ def assert_nothing_left(service: Watching) -> None:
 
 
 def test_what_was_accepted_lies_on_disk_byte_for_byte_and_is_queued(start: Start, images: dict[str, bytes]) -> None:
-    service = start(gate=Gate())
+    service = start()
+    service.pool.pause()
     image = take(service, images["jpeg"], "C:\\holiday\\beach.jpg", chunk=1000)
     assert service.files.original(image.id).read_bytes() == images["jpeg"]
     record = service.record(image.id)
@@ -82,9 +83,7 @@ def test_what_is_no_image_is_refused_as_soon_as_it_can_be_told(start: Start, ima
     [(b"", NoFile), (b"x", NotAnImage), (b"GIF89", NotAnImage), ("text", NotAnImage), ("svg", NotAnImage),
      ("bomb", OverHeaderLimit)],
 )  # fmt: skip
-def test_refusals_leave_nothing(
-    start: Start, images: dict[str, bytes], data: bytes | str, kind: type[Refused]
-) -> None:
+def test_refusals_leave_nothing(start: Start, images: dict[str, bytes], data: bytes | str, kind: type[Refused]) -> None:
     service = start()
     with pytest.raises(kind):
         take(service, images[data] if isinstance(data, str) else data)
