@@ -7,11 +7,13 @@ Everything bounded, everything counted, nothing but the standard library, and no
     with WorkerPool(shrink, workers=4, jobs_capacity=16, results_capacity=16) as pool:
         ...  # one thread submits; another iterates over pool.results
 
-Read in this order: errors, context, channel, events, statistics, pool.
+Read in this order. A channel: errors, context, slot, waiting, statistics, channel. A pool: events, lane,
+books (the one lock, and all that it guards), announcer, crew, door, pool.
 """
 
-from imgpool.pool.channel import Channel, Slot
+from imgpool.pool.channel import Channel
 from imgpool.pool.context import Context
+from imgpool.pool.door import JobSlot, Policy
 from imgpool.pool.errors import (
     Cancelled,
     ChannelClosed,
@@ -28,7 +30,8 @@ from imgpool.pool.errors import (
     SubmitTimeout,
 )
 from imgpool.pool.events import DrainReport, Event, EventKind, Job, Outcome, Result
-from imgpool.pool.pool import JobSlot, Policy, WorkerPool
+from imgpool.pool.pool import WorkerPool
+from imgpool.pool.slot import Slot
 from imgpool.pool.statistics import ChannelStatistics, PoolStatistics, WorkerState
 
 __all__ = [

@@ -1,10 +1,7 @@
 """A channel: a bounded queue between threads, after Go's.
 
-Owns the items between `send` and `receive`, the slots promised and the order in which waiting threads are
-served. One lock guards all of it. A thread that must wait leaves a *waiter* in a line and sleeps on the
-waiter's own gate; whoever makes room, or brings an item, serves the first in line on the spot and wakes
-just that one. Therefore a call that arrives later can never overtake one that waits, and a woken thread
-already has what it came for.
+Owns the items between `send` and `receive`, the slots promised and the two lines of those who wait. One
+lock guards all of it, the lines and the slots' ends included.
 
 Never drops an item, never runs a callback or a caller's code under its lock, and never uses a signal-safe
 lock: a signal handler must not call it (set a flag there instead).
@@ -13,41 +10,19 @@ lock: a signal handler must not call it (set a flag there instead).
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from types import TracebackType
-from typing import Any, Generic, Literal, TypeVar
+from collections.abc import Iterator
+from typing import Any, Generic, TypeVar
 
-from imgpool.pool.context import Context, shortest
-from imgpool.pool.errors import ChannelClosed, ChannelEmpty, ChannelFull, ChannelTimeout, SlotUsed
+from imgpool.pool.context import Context
+from imgpool.pool.errors import ChannelClosed, ChannelEmpty, ChannelFull
+from imgpool.pool.slot import NOTHING, Slot
 from imgpool.pool.statistics import ChannelStatistics
+from imgpool.pool.waiting import Line, Waiter
 
 T = TypeVar("T")
 
-_NOTHING: Any = object()  # "no item": None is a perfectly good item
 _A_SLOT: Any = object()  # what a reserver's waiter brings in place of an item
-
-
-class _Waiter:
-    """One blocked call. It stands in a channel's line until it is served, closed upon or withdrawn.
-
-    `item` is what a sender brings and what a receiver is given. `fate` is written once, under the channel's
-    lock, by whoever takes the waiter out of its line; the gate opens after that.
-    """
-
-    __slots__ = ("ctx", "fate", "gate", "item")
-
-    def __init__(self, item: Any, ctx: Context | None) -> None:
-        self.item = item
-        self.ctx = ctx
-        self.fate: Literal["waiting", "served", "closed", "withdrawn"] = "waiting"
-        self.gate = threading.Lock()
-        self.gate.acquire()
-
-    def leave(self, fate: Literal["served", "closed", "withdrawn"]) -> None:
-        self.fate = fate
-        self.gate.release()
 
 
 class Channel(Generic[T]):
@@ -69,10 +44,9 @@ class Channel(Generic[T]):
         self._reserved = 0
         self._closed = False
         self._peak = 0
-        # Two lines. Somebody stands in `_senders` only while there is no place, in `_receivers` only while
-        # no item.
-        self._senders: deque[_Waiter] = deque()
-        self._receivers: deque[_Waiter] = deque()
+        # Somebody stands in `_senders` only while there is no place, in `_receivers` only while no item.
+        self._senders = Line(name, self._lock)
+        self._receivers = Line(name, self._lock)
 
     # -- sending -----------------------------------------------------------------------------------
 
@@ -93,9 +67,9 @@ class Channel(Generic[T]):
                 ctx.check()
             if self._try_send(item):
                 return
-            waiter = _Waiter(item, ctx)
+            waiter = Waiter(item, ctx)
             self._senders.append(waiter)
-        self._wait(waiter, self._senders, timeout_s)
+        self._senders.wait(waiter, timeout_s)
 
     def try_send_dropping(self, item: T) -> T | None:
         """Send without waiting; without a place, exchange the oldest buffered item for this one and return
@@ -121,7 +95,7 @@ class Channel(Generic[T]):
         with self._lock:
             if not self._try_send(_A_SLOT):
                 raise ChannelFull(f"{self.name} is full")
-        return Slot(self)
+        return self._slot()
 
     def reserve(self, timeout_s: float | None = None, ctx: Context | None = None) -> Slot[T]:
         """Take a place for an item that comes later, waiting for one; raises as `send` does."""
@@ -130,18 +104,32 @@ class Channel(Generic[T]):
             if ctx is not None:
                 ctx.check()
             if self._try_send(_A_SLOT):
-                return Slot(self)
-            waiter = _Waiter(_A_SLOT, ctx)
+                return self._slot()
+            waiter = Waiter(_A_SLOT, ctx)
             self._senders.append(waiter)
         try:
-            self._wait(waiter, self._senders, timeout_s)
+            self._senders.wait(waiter, timeout_s)
         except BaseException:
-            if (
-                waiter.fate == "served"
-            ):  # interrupted (Ctrl-C) just after the place was granted: nobody will ever hold it
-                Slot(self).release()
+            if waiter.fate == "served":  # Ctrl-C just after the place was granted: nobody will ever hold it
+                self._slot().release()
             raise
-        return Slot(self)
+        return self._slot()
+
+    def _slot(self) -> Slot[T]:
+        return Slot(self.name, self._settle_slot)
+
+    def _settle_slot(self, slot: Slot[T], item: Any) -> bool:
+        """End a slot, unless it has ended: its item comes, or `NOTHING` does and the place is free."""
+        with self._lock:
+            if slot._used:
+                return False
+            slot._used = True
+            self._reserved -= 1
+            if item is not NOTHING:
+                self._accept(item)
+            self._serve_senders()
+            self._close_receivers_if_drained()
+            return True
 
     def _needs_places(self) -> None:
         if self._capacity == 0:
@@ -153,7 +141,7 @@ class Channel(Generic[T]):
         """Take the oldest item, or raise `ChannelEmpty` or `ChannelClosed` (closed *and* drained)."""
         with self._lock:
             item = self._try_receive()
-        if item is _NOTHING:
+        if item is NOTHING:
             raise ChannelEmpty(f"{self.name} is empty")
         return item
 
@@ -168,11 +156,11 @@ class Channel(Generic[T]):
             if ctx is not None:
                 ctx.check()
             item = self._try_receive()
-            if item is not _NOTHING:
+            if item is not NOTHING:
                 return item
-            waiter = _Waiter(_NOTHING, ctx)
+            waiter = Waiter(NOTHING, ctx)
             self._receivers.append(waiter)
-        self._wait(waiter, self._receivers, timeout_s)
+        self._receivers.wait(waiter, timeout_s)
         received: T = waiter.item
         return received
 
@@ -196,8 +184,8 @@ class Channel(Generic[T]):
         """
         with self._lock:
             self._closed = True
-            _dismiss(self._senders)
-            self._dismiss_receivers_if_drained()
+            self._senders.close()
+            self._close_receivers_if_drained()
 
     @property
     def closed(self) -> bool:
@@ -241,8 +229,7 @@ class Channel(Generic[T]):
     def _try_send(self, item: Any) -> bool:
         if self._closed:
             raise ChannelClosed(f"{self.name} is closed")
-        # Whoever waits came first: without this, a feeder that blocks would starve under callers that only
-        # try.
+        # Whoever waits came first: else a feeder that blocks would starve under callers that only try.
         if self._senders or not self._has_place():
             return False
         self._accept(item)
@@ -254,146 +241,43 @@ class Channel(Generic[T]):
             if self._senders:
                 self._serve_senders()
             return item
-        if self._capacity == 0 and (sender := _first_live(self._senders)):
+        if self._capacity == 0 and (sender := self._senders.first_live()):
             self._senders.popleft().leave("served")
             return sender.item  # type: ignore[no-any-return]
         if self._closed and not self._reserved:
             raise ChannelClosed(f"{self.name} is closed")
-        return _NOTHING  # type: ignore[no-any-return]
+        return NOTHING  # type: ignore[no-any-return]
 
     def _has_place(self) -> bool:
         if self._capacity:
             return self._reserved + len(self._buffer) < self._capacity
-        return _first_live(self._receivers) is not None
+        return self._receivers.first_live() is not None
 
     def _accept(self, item: Any) -> None:
         """Take in an item, or the promise of one, for which there is a place."""
         if item is _A_SLOT:
             self._reserved += 1
         else:
-            # In a rendezvous `_has_place` has just found the first receiver alive. Looking again might find
-            # its deadline passed, and the item would have nowhere to go.
-            receiver = _first_live(self._receivers) if self._capacity else self._receivers[0]
-            if receiver is not None:
-                self._receivers.popleft()
-                receiver.item = item
-                receiver.leave("served")
-                return
+            if self._receivers:
+                # In a rendezvous `_has_place` has just found the first receiver alive. Looking again might
+                # find its deadline passed, and the item would have nowhere to go.
+                receiver = self._receivers.first_live() if self._capacity else self._receivers[0]
+                if receiver is not None:
+                    self._receivers.popleft()
+                    receiver.item = item
+                    receiver.leave("served")
+                    return
             self._buffer.append(item)
         held = self._reserved + len(self._buffer)
         if held > self._peak:
             self._peak = held
 
     def _serve_senders(self) -> None:
-        while (sender := _first_live(self._senders)) and self._has_place():
+        while (sender := self._senders.first_live()) and self._has_place():
             self._senders.popleft()
             self._accept(sender.item)
             sender.leave("served")
 
-    def _settle_slot(self, item: Any) -> None:
-        """A slot ends: its item comes, or `_NOTHING` does and the place is free."""
-        self._reserved -= 1
-        if item is not _NOTHING:
-            self._accept(item)
-        self._serve_senders()
-        self._dismiss_receivers_if_drained()
-
-    def _dismiss_receivers_if_drained(self) -> None:
+    def _close_receivers_if_drained(self) -> None:
         if self._closed and not self._buffer and not self._reserved:
-            _dismiss(self._receivers)
-
-    # -- waiting: called without the lock ----------------------------------------------------------
-
-    def _wait(self, waiter: _Waiter, line: deque[_Waiter], timeout_s: float | None) -> None:
-        """Sleep until the waiter is served; raise if it was closed upon, or left the line for being late."""
-        ctx = waiter.ctx
-        limit = None if timeout_s is None else time.monotonic() + timeout_s
-
-        def withdraw() -> None:
-            with self._lock:
-                if waiter in line:
-                    line.remove(waiter)
-                    waiter.leave("withdrawn")
-
-        # Registered without the lock: on a context that is done by now, `withdraw` runs at once and takes it.
-        unregister: Callable[[], None] | None = ctx.on_done(withdraw) if ctx is not None else None
-        try:
-            while True:
-                wait_s = shortest(limit, ctx)
-                if waiter.gate.acquire(timeout=-1 if wait_s is None else wait_s):
-                    break
-                if (limit is not None and time.monotonic() >= limit) or (ctx is not None and ctx.done):
-                    withdraw()  # it may be served at this very moment; then there is nothing to withdraw
-                    break
-        except BaseException:
-            withdraw()  # Ctrl-C: nobody waits here any more, so nothing may be given to this waiter
-            raise
-        finally:
-            if unregister is not None:
-                unregister()
-        if waiter.fate == "closed":
-            raise ChannelClosed(f"{self.name} is closed")
-        if waiter.fate == "withdrawn":
-            if ctx is not None:
-                ctx.check()
-            raise ChannelTimeout(f"{self.name}: not served within {timeout_s} s")
-
-
-def _first_live(line: deque[_Waiter]) -> _Waiter | None:
-    """Return the first waiter whose context is not done; wake and remove those before it."""
-    while line:
-        waiter = line[0]
-        if waiter.ctx is None or not waiter.ctx.done:
-            return waiter
-        line.popleft().leave("withdrawn")
-    return None
-
-
-def _dismiss(line: deque[_Waiter]) -> None:
-    while line:
-        line.popleft().leave("closed")
-
-
-class Slot(Generic[T]):
-    """A place in a channel, held for one item. Made by `reserve`; any thread may send or release it, once.
-
-    A held slot counts against the capacity until then, so use it as a context manager: what was not sent is
-    given back.
-    """
-
-    __slots__ = ("_channel", "_used")
-
-    def __init__(self, channel: Channel[T]) -> None:
-        self._channel = channel
-        self._used = False
-
-    @property
-    def used(self) -> bool:
-        """True once sent or given back."""
-        return self._used
-
-    def send(self, item: T) -> None:
-        """Put the item into the held place: never blocks, never refused, not even after `close()`.
-
-        Raises `SlotUsed` when the slot was sent or given back before.
-        """
-        with self._channel._lock:
-            if self._used:
-                raise SlotUsed(f"{self._channel.name}: this slot was sent or given back before")
-            self._used = True
-            self._channel._settle_slot(item)
-
-    def release(self) -> None:
-        """Give the place back. Idempotent, and does nothing after `send`."""
-        with self._channel._lock:
-            if not self._used:
-                self._used = True
-                self._channel._settle_slot(_NOTHING)
-
-    def __enter__(self) -> Slot[T]:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.release()
+            self._receivers.close()

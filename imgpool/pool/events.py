@@ -5,6 +5,7 @@ Owns only frozen values, safe to pass between threads. Decides nothing.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
@@ -68,3 +69,8 @@ class DrainReport(Generic[P]):
     finished: bool
     unfinished: tuple[Job[P], ...]
     waited_s: float
+
+
+def never_ran(job: Job[P], outcome: Outcome, error: BaseException) -> Result[P, Any]:
+    """Return the result of a job that no handler saw."""
+    return Result(job, outcome, None, error, time.monotonic() - job.submitted_at, 0.0, None)

@@ -260,7 +260,7 @@ def test_a_wait_that_wakes_before_a_slow_clocks_deadline_goes_on(in_thread, unti
 def test_an_interrupted_call_leaves_the_line(monkeypatch):
     """Ctrl-C in a blocked call: nobody may be given anything in its place."""
     channel = Channel(1)
-    monkeypatch.setattr("imgpool.pool.channel.shortest", lambda limit, ctx: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr("imgpool.pool.waiting.shortest", lambda limit, ctx: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         channel.receive()
     channel.send(1)
@@ -281,7 +281,7 @@ def test_a_reserve_interrupted_just_after_it_was_served_gives_the_place_back(mon
         assert channel.try_receive() == 1
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("imgpool.pool.channel.shortest", serve_then_interrupt)
+    monkeypatch.setattr("imgpool.pool.waiting.shortest", serve_then_interrupt)
     with pytest.raises(KeyboardInterrupt):
         channel.reserve()
     assert channel.statistics().reserved == 0

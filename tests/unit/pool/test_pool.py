@@ -238,7 +238,7 @@ def test_two_threads_that_send_one_slot_at_once_are_counted_right(gate):
             def used(self):  # what the slower of the two saw
                 return False
 
-        racing = Racing(pool._jobs)
+        racing = Racing(slot._slot._name, slot._slot._settle)
         racing._used = True
         slot._slot.release()
         slot._slot = racing
@@ -393,8 +393,8 @@ def test_drop_oldest_waits_when_slots_hold_every_place(gate, in_thread, until):
 
 def test_drop_oldest_drops_nothing_when_a_place_became_free_meanwhile():
     with make(double, policy="drop_oldest") as pool, pool.results.reserve() as room:
-        job = pool._enter(4)
-        pool._drop_oldest_for(job, room)
+        job = pool._door.enter(4)
+        pool._door.drop_oldest_for(job, room)
     assert [result.value for result in pool.results] == [8]
 
 
@@ -543,7 +543,7 @@ def test_an_observer_that_raises_costs_no_worker(error, caplog):
     def observer(event):
         raise error
 
-    with caplog.at_level(logging.WARNING, logger="imgpool.pool.pool"), make(double, observer=observer) as pool:
+    with caplog.at_level(logging.WARNING, logger="imgpool.pool.announcer"), make(double, observer=observer) as pool:
         for number in range(3):
             pool.submit(number)
     assert [result.value for result in pool.results] == [0, 2, 4]

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from imgpool.pool import Cancelled, PoolClosed, WorkerPool
+from imgpool.pool.lane import Lane
 
 WAIT_S = 10.0
 
@@ -275,10 +276,10 @@ def test_abort_wakes_workers_that_wait_for_room_for_their_result(until):
 def test_a_job_taken_just_before_the_abort_is_cancelled_too():
     """The worker has it out of the channel, and has not yet booked it as running."""
     pool = make(lambda ctx, payload: payload)
-    pool._state = "open"
-    job = pool._enter("in between")
+    pool._books.open()
+    job = pool._door.enter("in between")
     pool._cancel_everything("enough")
-    pool._run(None, job)
+    pool._crew.run(Lane("late", is_worker=True), job)
     assert [result.outcome for result in [pool.results.try_receive()]] == ["cancelled"]
     assert payloads(pool.drain(0).unfinished) == ["in between"]
 
