@@ -166,6 +166,14 @@ def test_prune_refuses_a_directory_that_is_none_of_ours(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_prune_names_a_directory_that_cannot_be_used(start: Callable[..., Watching]) -> None:
+    service = start()
+    service.stop()
+    told = run("prune", "--older-than", "1d", "--data-dir", service.settings.data_dir, "--output-dir", "/dev/null/out")
+    assert told.exit_code == 2
+    assert told.stderr.startswith("imgpool: --output-dir: '/dev/null/out' cannot be used")
+
+
 def test_prune_removes_only_what_is_old_and_only_without_a_server(
     start: Callable[..., Watching], settings: Callable[..., Settings], images: dict[str, bytes]
 ) -> None:

@@ -90,8 +90,10 @@ def test_errors_behind_the_pages_are_problems_that_give_nothing_away(
     assert site.client.get("/healthz").status_code == 200
 
 
-GARBAGE = ["", " ", ",", ";", "=", "*", '"', "bytes=", "bytes=-", "bytes=9-1", "bytes=a-b", "bytes=0-0,2-3", "W/", "\xff",
-           "x" * 5000, "-1", "1e9", "[::1", "a b", "%00", "http://[", "Bearer", "multipart/form-data;boundary=\x7f"]  # fmt: skip
+GARBAGE = [
+    "", " ", ",", ";", "=", "*", '"', "bytes=", "bytes=-", "bytes=9-1", "bytes=a-b", "bytes=0-0,2-3", "W/", "\xff",
+    "x" * 5000, "-1", "1e9", "[::1", "a b", "%00", "http://[", "Bearer", "multipart/form-data;boundary=\x7f",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(

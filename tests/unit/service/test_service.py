@@ -227,9 +227,13 @@ def test_the_law_of_the_counts_holds_at_every_moment_of_a_busy_run(start: Start,
     kinds = ["tiny", "jpeg", "text", "truncated"]
     accepted: list[str] = []
     tried = [0] * 4
+    enough = threading.Event()  # looks, taken while it was busy
+    limit = time.monotonic() + WAIT_S
 
     def upload(number: int) -> None:
-        for turn in range(25):
+        turn = 0
+        while turn < 25 or not (enough.is_set() or time.monotonic() > limit):
+            turn += 1
             try:
                 accepted.append(take(service, images[kinds[(number + turn) % 4]]).id)
             except Refused:
@@ -249,20 +253,22 @@ def test_the_law_of_the_counts_holds_at_every_moment_of_a_busy_run(start: Start,
         assert told.measured.received == told.measured.accepted + sum(told.measured.refused_by.values())
         assert told.queue.buffered + told.queue.reserved <= told.queue.capacity
         looks += 1
+        if looks == 30:
+            enough.set()
     for thread in threads:
         thread.join(WAIT_S)
-    assert tried == [25] * 4
+    assert min(tried) >= 25
     service.settled()
     service.stop()
-    assert looks > 10
+    assert looks >= 30
     measured = service.measures.snapshot()
-    assert measured.received == 100
+    assert measured.received == sum(tried)
     again = start()
     counts = again.records.counts()
     assert lawful(counts)
     assert counts.accepted == measured.accepted == len(accepted)
     assert counts.done + counts.failed + counts.deleted == counts.accepted
-    assert ours(again.settings) == {record.id for record in again.page(None, 200, None)}
+    assert ours(again.settings) == {record.id for record in again.page(None, 100_000, None)}
 
 
 def test_prune_removes_what_is_old_and_finished(settings: Make, start: Start, images: dict[str, bytes]) -> None:
