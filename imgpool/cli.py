@@ -72,7 +72,7 @@ def serve(**options: str | None) -> None:
 
 
 @main.command()
-@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path), metavar="FILE|DIR...")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE|DIR...")
 @click.option(
     "-o",
     "--out",
@@ -131,11 +131,13 @@ def prune(older_than: str, **options: str | None) -> None:
 
     if not (settings.data_dir / "imgpool.db").exists():
         _fail(f"--data-dir: '{settings.data_dir}' is not allowed: it holds no imgpool.db", SETTING_ERROR)
-    service = Service(settings)
     try:
+        service = Service(settings)
         service.open()
-        removed = service.prune(age_s)
-        service.close()
+        try:
+            removed = service.prune(age_s)
+        finally:
+            service.close()
     except SettingError as error:
         _fail(str(error), SETTING_ERROR)
     except (ImgpoolError, StoreError) as error:

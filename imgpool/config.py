@@ -158,7 +158,7 @@ class Settings:
     job_memory_bytes: int = _setting(
         2 * GIB, size(64 * MIB), "memory limit of one decoder child, in bytes", shown="2GiB"
     )
-    max_attempts: int = _setting(2, whole(1, 100), "attempts before an image that kills its worker is failed")
+    max_attempts: int = _setting(2, whole(1, 100), "attempts before an image that takes the server down is failed")
     min_upload_bytes_per_s: int = _setting(
         1024, whole(0, 1 << 40), "slowest upload, on average after 10 s; slower ends with 408; 0 turns it off"
     )

@@ -33,10 +33,12 @@ class Server:
         *options: str,
         command: list[str] | None = None,
         serving: str = "serving on ",
+        cwd: Path | None = None,
         **env: str,
     ) -> None:
         self.data_dir = data_dir
         self._serving = serving
+        self._cwd = cwd
         self.command = command or [
             sys.executable, "-m", "imgpool", "serve", "--port", "0", "--data-dir", str(data_dir), *options,
         ]  # fmt: skip
@@ -58,6 +60,7 @@ class Server:
         self.process = subprocess.Popen(
             self.command,
             env=self.env,
+            cwd=self._cwd,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

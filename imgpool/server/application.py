@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import signal
+import socket
+import sys
 from typing import Any
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication
 
 from imgpool.config import Settings
+from imgpool.errors import SettingError
 from imgpool.server.worker import Worker
 from imgpool.service import Service
 from imgpool.web import create_app
 
 SPARE_THREADS = 32  # for status, pages and refusals, beside one for each upload that is admitted
-STOP_MARGIN_S = 5.0
+STOP_MARGIN_S = 10.0
 
 
 def http_threads(settings: Settings) -> int:
@@ -38,8 +42,23 @@ def gunicorn_options(settings: Settings) -> dict[str, Any]:
         "max_requests": 0,  # a restart would drain the pool for nothing
         "preload_app": False,  # threads do not survive the fork
         "control_socket_disable": True,
+        "on_starting": _refuse_more_workers,
+        "when_ready": _ignore_signals_that_add_workers,
         "loglevel": "warning",
     }
+
+
+def _refuse_more_workers(arbiter: Any) -> None:
+    """The pool lives in one process; a second one could not even take the data directory."""
+    if arbiter.cfg.workers != 1:
+        sys.stderr.write(f"imgpool: -w: {arbiter.cfg.workers} is not allowed; allowed: 1 (the pool lives in it)\n")
+        sys.exit(2)
+
+
+def _ignore_signals_that_add_workers(arbiter: Any) -> None:
+    """gunicorn answers these with a second worker process or a second master: here that would end the service."""
+    for number in (signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)
 
 
 class Application(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
@@ -59,6 +78,22 @@ class Application(BaseApplication):  # type: ignore[misc]  # gunicorn ships no t
         return create_app(self._settings, Service(self._settings))
 
 
+def _check_address(settings: Settings) -> None:
+    """Try the address: gunicorn would try for five seconds and say it in ten lines."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[
+            0
+        ]
+        with socket.socket(family, kind, protocol) as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            trial.bind(address)
+    except OSError as error:
+        raise SettingError(
+            f"--host {settings.host} --port {settings.port}: cannot be listened on: {error.strerror}; "
+            "allowed: an address of this machine, and a port that no other program has"
+        ) from None
+
+
 def serve(settings: Settings) -> None:
     """Serve until a signal ends it; then the process exits.
 
@@ -68,4 +103,5 @@ def serve(settings: Settings) -> None:
     service = Service(settings)
     service.open()
     service.close()
+    _check_address(settings)
     Application(settings).run()

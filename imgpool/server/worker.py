@@ -12,12 +12,19 @@ This touches private names of gunicorn 27 (`TConn`, `parser.unreader`): the depe
 from __future__ import annotations
 
 import errno
+import logging
+import selectors
+import signal
 import socket
 import sys
 import time
+import weakref
+from contextlib import suppress
+from functools import partial
 from types import FrameType
 from typing import Any
 
+from gunicorn.http.errors import NoMoreData
 from gunicorn.http.unreader import SocketUnreader
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
@@ -26,11 +33,14 @@ from imgpool.errors import ImgpoolError
 from imgpool.service import Service, StoreError
 from imgpool.web.problems import CLOSE_CONNECTION
 
+log = logging.getLogger(__name__)
+
+HEADERS_TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 RATE_GRACE_S = 10.0
 LINGER_S = 5.0
 LINGER_SILENCE_S = 1.0
 LINGER_BYTES = 64 * 1024**2
-LEAST_DRAIN_S = 1.0
+LEAST_DRAIN_S = 1
 REFUSED_TO_START = 3  # gunicorn's own exit status for a worker that cannot boot: the master stops, too
 
 
@@ -49,9 +59,22 @@ class PacedUnreader(SocketUnreader):  # type: ignore[misc]  # gunicorn ships no 
     def begin(self) -> None:
         """A new request: its pace is measured anew."""
         self._waited_s, self._received = 0.0, 0
+        self.in_body = False
 
     def chunk(self, size_hint: int | None = None) -> bytes:
-        """One recv; raises TimeoutError when the client is silent for too long, or too slow on average."""
+        """One recv. When the client is silent for too long, or too slow on average: TimeoutError in a body, for the
+        application to answer; an answer and the end of the connection in headers, of which it never hears.
+        """
+        try:
+            return self._paced_chunk(size_hint)
+        except TimeoutError as error:
+            if self.in_body:
+                raise
+            if self._received:
+                self.sock.sendall(HEADERS_TOO_SLOW)
+            raise NoMoreData(b"") from error
+
+    def _paced_chunk(self, size_hint: int | None) -> bytes:
         allowed = self.sock.gettimeout()
         if allowed is None or allowed > self._timeout_s:
             self.sock.settimeout(self._timeout_s)
@@ -85,6 +108,11 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn ships no types
         if self.initialized:
             self.parser.unreader.begin()
 
+    def end_body(self) -> None:
+        """Let whoever reads this connection see its end; what is written to it still arrives."""
+        with suppress(OSError):  # closed meanwhile
+            self.sock.shutdown(socket.SHUT_RD)
+
     def linger(self) -> None:
         """Close so that the client reads the answer: end our side, then read away what it still sends, within limits.
 
@@ -116,6 +144,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
     """One process, many threads, one service."""
 
     wsgi: Any  # set by gunicorn when it loads the application
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._connections: weakref.WeakSet[Connection] = weakref.WeakSet()
+
     _asked_to_stop_at: float | None = None
 
     @property
@@ -134,14 +167,16 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
         """Start the service, serve until told to stop, drain: all within gunicorn's graceful timeout."""
         try:
             self.service.start()
-        except (ImgpoolError, StoreError) as error:
+        except Exception as error:  # whatever it is: gunicorn would start a new worker for ever
             print(f"imgpool: {error}", file=sys.stderr, flush=True)  # noqa: T201 - one line, for whoever started it
+            if not isinstance(error, (ImgpoolError, StoreError)):
+                log.exception("the service could not start")
             sys.exit(REFUSED_TO_START)
         if self.age == 1:  # a worker that replaces a crashed one says so in the log only
             for listener in self.sockets:
                 print(f"imgpool: serving on {address(listener)}", flush=True)  # noqa: T201 - the contract's line
         # Requests in flight may take the drain's time, but not more: the master kills a little later.
-        self.cfg.set("graceful_timeout", max(1, int(self.service.settings.drain_timeout_s)))
+        self.cfg.set("graceful_timeout", int(self.service.settings.drain_timeout_s) + LEAST_DRAIN_S)
         try:
             super().run()
         finally:
@@ -156,12 +191,43 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
         return self._flask(environ, start)
 
     def _drain(self) -> None:
-        """Finish what was accepted, in the time that the requests left; the heartbeat goes on meanwhile."""
-        budget = self.service.settings.drain_timeout_s
-        if self._asked_to_stop_at is not None:
-            budget -= time.monotonic() - self._asked_to_stop_at
+        """Finish what was accepted, in the time that the requests left.
+
+        A worker whose master is gone hurries: a new server may be waiting for the data directory.
+        """
+        self._end_open_bodies()
+        left_s = self._left_s() if self.is_parent_alive() else 0.0
         self.notify()
-        self.service.stop(max(LEAST_DRAIN_S, budget))
+        self.service.stop(max(LEAST_DRAIN_S, left_s))
+
+    def _left_s(self) -> float:
+        """What is left of the time to drain."""
+        began = self._asked_to_stop_at or time.monotonic()
+        return began + self.service.settings.drain_timeout_s - time.monotonic()
+
+    def notify(self) -> None:
+        """The heartbeat, called at least once a second; when stopping, the time to end uploads that are too slow."""
+        super().notify()
+        if self._asked_to_stop_at is None:
+            return
+        for conn in self.pending_conns:  # these said nothing yet: stopping does not wait for them
+            conn.timeout = min(conn.timeout, time.monotonic())
+        if self._left_s() < LEAST_DRAIN_S:
+            self._end_open_bodies()
+
+    def _end_open_bodies(self) -> None:
+        """Let uploads that still come in see the end of their bodies: each gets an answer, none is waited for."""
+        for connection in list(self._connections):
+            connection.end_body()
+
+    def init_signals(self) -> None:
+        """As the parent class does; a hang-up, which it would die of, is no reason to stop."""
+        super().init_signals()
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    def handle_quit(self, sig: int, frame: FrameType | None) -> None:
+        """Ctrl-C is SIGTERM. The parent class would touch its thread pool, whose lock this thread may hold."""
+        self.handle_exit(sig, frame)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """SIGTERM: uploads that are not admitted yet never will be."""
@@ -180,7 +246,17 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
                 return
             raise
         self.nr_conns += 1
-        self.enqueue_req(Connection(self.cfg, sock, peer, listener.getsockname(), self.service.settings))
+        conn = Connection(self.cfg, sock, peer, listener.getsockname(), self.service.settings)
+        self._connections.add(conn)
+        # To the poller first, and to a thread when something came: who says nothing takes nobody's turn.
+        conn.timeout = time.monotonic() + self.cfg.keepalive
+        self.pending_conns.append(conn)
+        self.poller.register(sock, selectors.EVENT_READ, partial(self.on_pending_socket_readable, conn))
+
+    def handle_request(self, req: Any, conn: Connection) -> Any:
+        """The headers are read; what comes now is the body."""
+        conn.parser.unreader.in_body = True
+        return super().handle_request(req, conn)
 
     def handle(self, conn: Connection) -> Any:
         """Serve one request of a connection, in a pool thread; if it is to be closed then it is closed here."""

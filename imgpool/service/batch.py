@@ -28,23 +28,25 @@ class Job:
 def find_images(paths: list[Path], out: Path) -> list[Job]:
     """The jobs for files and folders: a named file always, in a folder whatever has an image's bytes or ending.
 
-    The variants of `a/b.jpg`, found in the folder `a`, go to `OUT/b.jpg/`. Raises OSError for a path that is not there.
+    The variants of `a/b.jpg`, found in the folder `a`, go to `OUT/b.jpg/`.
+    A path that is not there becomes a job that fails.
     """
     jobs: list[Job] = []
     made = out.resolve()  # what an earlier run made is no input, even when it lies inside a folder of inputs
     taken: set[Path] = set()
+    above: set[Path] = set()  # folders of what is taken: the variants of one image must not lie inside another's
     for path in paths:
         if path.is_dir():
             found = [(each, each.relative_to(path)) for each in _files_below(path, made) if _looks_like_image(each)]
         else:
-            path.stat()
             found = [(path, Path(path.name))]
         for source, relative in found:
             into, number = out / relative, 2
-            while into in taken:
+            while into in taken or into in above or not taken.isdisjoint(into.parents) or into.is_file():
                 into = out / relative.with_name(f"{relative.name}-{number}")
                 number += 1
             taken.add(into)
+            above.update(into.parents)
             jobs.append(Job(source, into))
     return jobs
 
@@ -68,6 +70,7 @@ def run_batch(
             processors.mine.close()
 
     def handle(context: Context, job: Job) -> None:
+        job.source.stat()  # "No such file" is clearer than what a decoder says
         staged = job.into.with_name(f".{job.into.name}.part")
         shutil.rmtree(staged, ignore_errors=True)
         staged.mkdir(parents=True)
@@ -75,8 +78,9 @@ def run_batch(
             if not hasattr(processors, "mine"):  # here, so that one that cannot be made is this image's reason
                 processors.mine = make_processor()
             processors.mine.process(job.source, staged, timeout_s=timeout_s, cancelled=context)
-            shutil.rmtree(job.into, ignore_errors=True)
-            staged.rename(job.into)
+            job.into.mkdir(exist_ok=True)
+            for variant in staged.iterdir():  # one by one: what else lies there is a person's own
+                variant.replace(job.into / variant.name)
         finally:
             shutil.rmtree(staged, ignore_errors=True)
 

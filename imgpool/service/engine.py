@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from imgpool.errors import ImagingError, JobCancelled, MachineFailed
 from imgpool.imaging.sandbox import Processor
-from imgpool.pool import Context, Event, JobSlot, PoolClosed, Result, WorkerPool
+from imgpool.pool import Context, Event, PoolClosed, Result, WorkerPool
 from imgpool.service.files import Files
 from imgpool.service.measures import Measures
 from imgpool.service.records import Outcome, Records, StoreError, VariantRecord
@@ -81,10 +81,6 @@ class Engine:
         self._collector.start()
         self._feeder.start()
 
-    def try_reserve(self) -> JobSlot[str]:
-        """A place in the jobs channel, at once; raises `PoolFull` or `PoolClosed`."""
-        return self.pool.try_reserve()
-
     def stop(self, timeout_s: float) -> tuple[str, ...]:
         """Drain: finish what is in the pool, within `timeout_s` in all. Blocks.
 
@@ -129,7 +125,9 @@ class Engine:
 
     def _attempt(self, context: Context, image_id: str) -> Attempted:
         original = self._files.original(image_id)
-        if not original.exists():  # deleted meanwhile, or a person tidied up by hand
+        if not original.exists():
+            if not original.parent.is_dir():
+                raise FileNotFoundError(f"{original.parent} is away")  # a disk that may come back: tried again
             return Attempted("The original is gone from the server's disk: upload it again.")
         staged = self._files.stage(image_id)
         try:
@@ -189,7 +187,8 @@ class Engine:
             # False also follows a change that was made although the store's answer was an error: look before deleting.
             kept = kept or _retried(self._stopping, image_id, lambda: self._records.get(image_id)) is not None
         except JobCancelled:
-            return  # still `processing` on disk: done again at the next start
+            self._hand_back(image_id)  # if the store is well again; else the next start takes up what is `processing`
+            return
         if kept:
             self._measures.finished(done=outcome.error is None, wait_s=result.waited_s, service_s=result.ran_s)
         else:

@@ -6,6 +6,7 @@ tests (`tests/contract/test_files.py`). A file is whole under its final name or 
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import shutil
@@ -15,6 +16,8 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from imgpool.errors import SettingError
+
+log = logging.getLogger(__name__)
 
 SWEEP_BATCH = 500
 
@@ -76,8 +79,9 @@ class Directory:
     """
 
     def __init__(self, data_dir: Path, output_dir: Path) -> None:
-        self._originals = data_dir / "originals"
-        self._output = output_dir
+        # Absolute: decoder children and Flask resolve relative paths against directories of their own.
+        self._originals = data_dir.absolute() / "originals"
+        self._output = output_dir.absolute()
         self._originals.mkdir(parents=True, exist_ok=True)
         self._output.mkdir(parents=True, exist_ok=True)
         self._claim(data_dir)
@@ -137,11 +141,14 @@ class Directory:
                     if name in keep:
                         continue
                     path = directory / name
-                    if path.is_dir():
-                        self._remove_tree(path)
-                    else:
-                        path.unlink(missing_ok=True)
-                    removed += 1
+                    try:
+                        if path.is_dir():
+                            self._remove_tree(path)
+                        else:
+                            path.unlink(missing_ok=True)
+                        removed += 1
+                    except OSError as error:  # it costs space and nothing else; the next start tries again
+                        log.error("a leftover of an earlier run stays: %s", error)
         return removed
 
     def free_bytes(self) -> int:
@@ -188,8 +195,10 @@ class _PartFile:
 
 
 def _read_or_write(path: Path, text: str) -> str:
-    with suppress(FileExistsError), path.open("x") as file:
-        file.write(text)
+    if not path.exists():
+        aside = path.with_name(f"{path.name}.{os.getpid()}")  # renamed when it is whole
+        aside.write_text(text)
+        aside.replace(path)
     return path.read_text()
 
 

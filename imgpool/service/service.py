@@ -141,7 +141,11 @@ class Service:
 
     def _recover(self) -> None:
         requeued, failed = self.records.recover(time.time(), self.settings.max_attempts)
-        swept = self.files.sweep(self.records.known)
+        try:
+            swept = self.files.sweep(self.records.known)
+        except OSError as error:  # leftovers cost space and nothing else
+            log.error("leftovers of an earlier run could not be removed: %s", error)
+            swept = 0
         if requeued or failed or swept:
             log.warning(
                 "recovered: %d images tried again, %d failed after %d attempts, %d leftovers removed",
@@ -276,25 +280,39 @@ class Service:
     # Removal
 
     def delete(self, image_id: str) -> bool:
-        """Forget an image with its original and variants; False when there is none. Raises as `get`.
+        """Forget an image with its original and variants; False when there is none.
 
-        The record goes first: files that a crash or the disk leaves behind have none, and go at the next start.
+        Raises as `get`, and `StoreFailed` when the disk does not let go of the files: then it can be asked again.
         """
-        if not self._opened().delete(image_id):
+        if self._opened().get(image_id) is None:
             return False
         try:
             self.files.delete(image_id)
+            deleted = self.records.delete(image_id)
+            self.files.delete(image_id)  # again: a worker may have published variants in between
         except OSError as error:
-            log.error("files of deleted image %s are left until the next start: %s", image_id, error)
-        return True
+            log.error("image %s could not be deleted: %s", image_id, error)
+            raise StoreFailed("The server's disk does not let go of the files: try again later.", 10) from error
+        return deleted
 
     def prune(self, older_than_s: float) -> int:
-        """Delete the images that finished longer ago than this; returns how many. Blocks. Raises as `delete`."""
+        """Delete the images that finished longer ago than this; returns how many. Blocks; ends early when the server
+        stops. What the disk does not let go of is left for another time. Raises `StoreError`.
+        """
         removed = 0
         before = time.time() - older_than_s
-        while batch := self.records.finished_before(before, PRUNE_BATCH):
-            removed += sum(self.delete(image_id) for image_id in batch)
+        while not self._stopping.done and (batch := self.records.finished_before(before, PRUNE_BATCH)):
+            deleted = sum(self._delete_if_possible(image_id) for image_id in batch)
+            if not deleted:
+                break
+            removed += deleted
         return removed
+
+    def _delete_if_possible(self, image_id: str) -> bool:
+        try:
+            return self.delete(image_id)
+        except StoreFailed:
+            return False  # logged there
 
     def _retain(self) -> None:
         while True:

@@ -14,7 +14,7 @@ from flask import Request
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
 
-from imgpool.errors import Incomplete, NoFile, Refused, TooManyFiles, TooSlow, UploadTooLarge
+from imgpool.errors import Draining, Incomplete, NoFile, Refused, TooManyFiles, TooSlow, UploadTooLarge
 from imgpool.service import Service, Upload
 from imgpool.service.records import NewImage
 from imgpool.service.upload import clean_name
@@ -83,7 +83,7 @@ class _Receiver:
         if refusal := announced_too_large(request, self._service.settings.max_upload_bytes):
             raise refusal
         self._upload = self._service.admit()
-        for chunk in _chunks(request):
+        for chunk in _chunks(request, self._service):
             self._upload.write(chunk)
         self._accept(name)
 
@@ -94,7 +94,7 @@ class _Receiver:
             raise refusal
         self._upload = self._service.admit()
         try:
-            for event in _events(request, self._service.settings.max_files + MAX_FIELDS, limit):
+            for event in _events(request, self._service):
                 if isinstance(event, (File, Field)):
                     self._begin_part(event)
                 elif isinstance(event, Data) and self._name is not None:
@@ -142,14 +142,16 @@ class _Receiver:
         self._upload = None
 
 
-def _events(request: Request, max_parts: int, max_bytes: int) -> Iterator[Event]:
+def _events(request: Request, service: Service) -> Iterator[Event]:
+    max_bytes = service.settings.max_request_bytes
+    max_parts = service.settings.max_files + MAX_FIELDS
     boundary = request.mimetype_params.get("boundary", "")
     if not boundary:
         raise NoFile("The form has no boundary in its Content-Type: let the HTTP client write that header.")
     decoder = MultipartDecoder(boundary.encode("latin-1", "replace"), MAX_DECODER_BYTES, max_parts=max_parts)
     read = 0
     try:
-        for chunk in _chunks(request):
+        for chunk in _chunks(request, service):
             read += len(chunk)
             if read > max_bytes:
                 raise UploadTooLarge(f"The request has more than {max_bytes} bytes: send less at once.")
@@ -164,23 +166,32 @@ def _events(request: Request, max_parts: int, max_bytes: int) -> Iterator[Event]
     except RequestEntityTooLarge:
         raise TooManyFiles("The form has too many parts, or a part with oversized headers.") from None
     except ValueError as error:
-        raise Incomplete(f"The form is broken or cut short: {error}.") from error
+        log.info("a form broke off: %s", error)
+        raise Incomplete(
+            "The form is broken or cut short, or a file name in it is not UTF-8: send it again, or each file by itself."
+        ) from error
 
 
-def _chunks(request: Request) -> Iterator[bytes]:
-    """The body as it comes. Raises `TooSlow`, or `Incomplete` when the client went away."""
+def _chunks(request: Request, service: Service) -> Iterator[bytes]:
+    """The body as it comes. Raises `TooSlow`, `Incomplete` when the client went away, or `Draining`."""
     announced, read = request.content_length, 0
-    while True:
+    while True:  # the server ends the bodies that are still coming when its time to stop has passed
         try:
             chunk = request.stream.read(CHUNK_BYTES)
         except TimeoutError:
             raise TooSlow("The upload came too slowly and was given up: try again on a better connection.") from None
         except Exception as error:  # each HTTP server has its own for a body that breaks off
             log.info("a body broke off: %r", error)
-            raise Incomplete("The upload broke off before its end: send it again.") from error
+            raise _broken_off(service) from error
         if not chunk:
             break
         read += len(chunk)
         yield chunk
     if announced is not None and read < announced:
-        raise Incomplete("The upload broke off before its end: send it again.")
+        raise _broken_off(service)
+
+
+def _broken_off(service: Service) -> Refused:
+    if not service.accepting:
+        return Draining("The server is stopping, and the upload came too late: send it again in a moment.", 5)
+    return Incomplete("The upload broke off before its end: send it again.")

@@ -81,7 +81,7 @@ def status_json(status: Status, service: Service) -> dict[str, Any]:
             "p99": rounded(measured.wait_s.p99),
         },
         "service_s": {"p50": rounded(measured.service_s.p50), "p99": rounded(measured.service_s.p99)},
-        "disk": {"free_bytes": status.free_bytes, "floor_bytes": settings.disk_floor_bytes},
+        "disk": {"free_bytes": whole_mib(status.free_bytes), "floor_bytes": settings.disk_floor_bytes},
         "limits": {
             "max_upload_bytes": settings.max_upload_bytes,
             "max_request_bytes": settings.max_request_bytes,
@@ -113,3 +113,8 @@ def timestamp(moment: float | None) -> str | None:
 def rounded(number: float | None) -> float | None:
     """To the millisecond: what is beyond is noise."""
     return None if number is None else round(number, 3)
+
+
+def whole_mib(number: int | None) -> int | None:
+    """Down to a whole MiB: every log line of the machine changes the rest, and would spoil each ETag."""
+    return None if number is None else number >> 20 << 20

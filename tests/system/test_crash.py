@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import signal
+import socket
 import subprocess
 import threading
 import time
@@ -161,3 +163,72 @@ def test_a_disk_that_takes_no_variants_costs_time_and_no_image(tmp_path: Path) -
         counts = server.wait_until_settled()
         assert (counts["done"], counts["failed"]) == (1 + statuses.count(202), 0)
         assert any("trying again" in line for line in server.log)
+
+
+def test_ctrl_c_in_a_flood_of_connections_finishes_what_was_accepted(tmp_path: Path) -> None:
+    """The signal may find the main thread anywhere, in the thread pool's lock too."""
+    for round_number in range(3):
+        server = Server(tmp_path / f"data{round_number}", "--workers", "1", "--queue-capacity", "8")
+        server.start()
+        assert server.upload(photo())[0] == 202
+        sockets = [socket.create_connection(("127.0.0.1", server.port), timeout=20) for _ in range(90)]
+        for sock in sockets:
+            sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n")
+        for process in server.family()[:2]:
+            process.send_signal(signal.SIGINT)
+        assert server.stop() == 0
+        for sock in sockets:
+            sock.close()
+        with Server(server.data_dir) as again:
+            assert again.wait_until_settled()["done"] == 1
+
+
+def test_a_slow_upload_gets_an_answer_when_the_server_stops(tmp_path: Path) -> None:
+    server = Server(tmp_path / "data", "--drain-timeout-s", "2")
+    server.start()
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as sock:
+        sock.sendall(b"POST /api/images HTTP/1.1\r\nHost: h\r\nContent-Length: 500000\r\n\r\n" + photo()[:1000])
+        wait_for(lambda: server.get("/api/status")["pool"]["queue"]["reserved"] == 1, "the slot to be held")
+        assert server.stop() == 0
+        answer = sock.recv(100_000)
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert b"Retry-After: 5" in answer
+    assert not list((server.data_dir / "originals").iterdir())
+
+
+def test_signals_that_add_processes_change_nothing(tmp_path: Path) -> None:
+    with Server(tmp_path / "data", "--workers", "1") as server:
+        before = server.family()
+        for number in (signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGUSR2):
+            server.process.send_signal(number)
+        assert server.upload(photo())[0] == 202
+        assert server.wait_until_settled()["done"] == 1
+        assert server.family() == before
+
+
+def test_a_relative_data_directory_serves_its_variants(tmp_path: Path) -> None:
+    """As the README's first command does: a decoder child and Flask each have a directory of their own."""
+    with Server(Path("here"), "--workers", "1", cwd=tmp_path) as server:
+        image_id = server.upload(photo())[1]["images"][0]["id"]
+        server.wait_until_settled()
+        assert server.status_of(f"/api/images/{image_id}/thumb") == 200
+    assert (tmp_path / "here" / "imgpool.db").exists()
+
+
+def test_a_port_in_use_is_refused_in_one_line(tmp_path: Path) -> None:
+    with Server(tmp_path / "data") as server:
+        command = [*server.command[:4], "--port", str(server.port), "--data-dir", str(tmp_path / "other")]
+        second = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+        assert second.returncode == 2
+        assert len(second.stderr.strip().splitlines()) == 1
+        assert str(server.port) in second.stderr
+
+
+def test_clients_that_say_nothing_take_no_thread(tmp_path: Path) -> None:
+    with Server(tmp_path / "data", "--queue-capacity", "4", "--http-threads", "8") as server:
+        silent = [socket.create_connection(("127.0.0.1", server.port), timeout=20) for _ in range(60)]
+        asked = time.monotonic()
+        assert server.status_of("/healthz") == 200
+        assert time.monotonic() - asked < 2
+        for sock in silent:
+            sock.close()

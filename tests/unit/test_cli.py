@@ -148,7 +148,11 @@ def test_process_with_nothing_to_do_or_a_bad_setting(tmp_path: Path) -> None:
         told = run("process", tmp_path / "empty", "-o", tmp_path / "out", *bad)
         assert told.exit_code == 2
         assert told.stderr.startswith(f"imgpool: {bad[0]}: ")
-    assert run("process", tmp_path / "missing", "-o", tmp_path / "out").exit_code == 2
+    told = run("process", tmp_path / "missing", "-o", tmp_path / "out")
+    assert (told.exit_code, told.stderr) == (
+        1,
+        f"{tmp_path / 'missing'}: No such file or directory: {tmp_path / 'missing'}\n",
+    )
 
 
 @pytest.mark.parametrize("age", ["", "30", "d", "-1d", "1w", "1.5d", "9" * 400 + "d"])

@@ -170,8 +170,9 @@ def test_a_delete_that_the_disk_refuses_is_answered(web: Make, images: dict[str,
     site = web(files=Undeletable)
     image_id = site.done(images["jpeg"])
     answer = site.client.delete(f"/api/images/{image_id}")
-    assert answer.status_code == 204, "the record is gone; what is left on the disk goes at the next start"
-    assert_plain_problem(site.client.get(f"/api/images/{image_id}"), 404)
+    assert answer.status_code == 503, "204 would say that the files are gone"
+    assert answer.headers["Retry-After"] == "10"
+    assert site.client.get(f"/api/images/{image_id}").json["state"] == "done", "it can be asked again"
 
 
 def test_the_list_is_newest_first_and_complete_while_new_ones_come_in(web: Make, images: dict[str, bytes]) -> None:

@@ -6,8 +6,6 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from imgpool.config import Settings
 from imgpool.errors import DecodeFailed, DecoderCrashed
 from imgpool.imaging.model import Made
@@ -53,8 +51,7 @@ def test_in_folders_images_are_found_by_bytes_or_ending(tmp_path: Path, images: 
 def test_a_named_file_is_taken_whatever_it_is(tmp_path: Path, images: dict[str, bytes]) -> None:
     folder = written(tmp_path, {"notes.txt": images["text"]})
     assert len(find_images([folder / "notes.txt"], tmp_path / "out")) == 1
-    with pytest.raises(FileNotFoundError):
-        find_images([folder / "missing.jpg"], tmp_path / "out")
+    assert len(find_images([folder / "missing.jpg"], tmp_path / "out")) == 1, "it fails by name when it is processed"
 
 
 def test_same_names_do_not_meet(tmp_path: Path, images: dict[str, bytes]) -> None:
@@ -74,7 +71,7 @@ def test_more_jobs_than_places_all_end_and_variants_replace_older_ones(
 ) -> None:
     files = {f"{number}.jpg": images["truncated" if number % 5 == 0 else "jpeg"] for number in range(20)}
     folder = written(tmp_path / "in", files)
-    written(tmp_path / "out", {"1.jpg/stale.jpg": b"stale"})
+    written(tmp_path / "out", {"1.jpg/large.jpg": b"of an earlier run", "1.jpg/mine.txt": b"not ours"})
     jobs = find_images([folder], tmp_path / "out")
     outcomes = dict(run_batch(jobs, Service(settings()).make_processor, workers=2, timeout_s=30))
     assert len(outcomes) == 20
@@ -82,7 +79,12 @@ def test_more_jobs_than_places_all_end_and_variants_replace_older_ones(
     assert set(failed) == {"0.jpg", "5.jpg", "10.jpg", "15.jpg"}
     assert all(reason.endswith(".") for reason in failed.values())
     assert {path.name for path in (tmp_path / "out").iterdir()} == set(files) - set(failed)
-    assert {path.name for path in (tmp_path / "out" / "1.jpg").iterdir()} == {"large.jpg", "thumb.jpg"}
+    assert {path.name for path in (tmp_path / "out" / "1.jpg").iterdir()} == {
+        "large.jpg",
+        "thumb.jpg",
+        "mine.txt",
+    }
+    assert (tmp_path / "out" / "1.jpg" / "large.jpg").read_bytes().startswith(b"\xff\xd8")
 
 
 def test_leaving_in_the_middle_ends_everything(tmp_path: Path, settings: Make, images: dict[str, bytes]) -> None:
@@ -98,6 +100,7 @@ def test_leaving_in_the_middle_ends_everything(tmp_path: Path, settings: Make, i
 def test_every_failure_has_a_reason(tmp_path: Path, settings: Make, images: dict[str, bytes]) -> None:
     folder = written(tmp_path / "in", {"a.jpg": images["jpeg"], "b.jpg": images["jpeg"], "c.jpg": images["jpeg"]})
     written(tmp_path / "out", {"c.jpg": b"a file is where the folder should be"})
+    missing = tmp_path / "missing.jpg"
     service = Service(settings())
 
     class Odd(InThread):
@@ -111,12 +114,13 @@ def test_every_failure_has_a_reason(tmp_path: Path, settings: Make, images: dict
     def make() -> Processor:
         return Odd(service.recipe, service.limits)
 
-    outcomes = run_batch(find_images([folder], tmp_path / "out"), make, workers=1, timeout_s=30)
+    outcomes = run_batch(find_images([folder, missing], tmp_path / "out"), make, workers=1, timeout_s=30)
     reasons = {job.source.name: str(reason) for job, reason in outcomes}
     assert reasons["a.jpg"] == "The file is cut short."
     assert "an error of imgpool itself" in reasons["b.jpg"]
-    assert "irectory" in reasons["c.jpg"]
-    assert "c.jpg" in reasons["c.jpg"]
+    assert reasons["missing.jpg"] == f"No such file or directory: {missing}"
+    assert reasons["c.jpg"] == "None"
+    assert (tmp_path / "out" / "c.jpg-2" / "thumb.jpg").exists()
     assert (tmp_path / "out" / "c.jpg").read_bytes().startswith(b"a file"), "somebody else's file is left alone"
 
 
