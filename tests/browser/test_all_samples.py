@@ -1,0 +1,38 @@
+"""Every sample image at once through the form, good and hostile, with and without JavaScript."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from serving import SAMPLES, Server
+
+OpenPage = Callable[..., Page]
+
+REFUSED = {"bomb.png", "drawing.eps", "drawing.svg", "web-page-named.jpg"}
+
+
+@pytest.mark.parametrize("javascript", [True, False], ids=["javascript", "no-javascript"])
+def test_good_ones_end_as_thumbnails_and_hostile_ones_with_their_reason(
+    open_page: OpenPage, tmp_path: Path, javascript: bool
+) -> None:
+    files = sorted(
+        path for path in SAMPLES.rglob("*.*") if path.is_file() and path.suffix not in (".py", ".md", ".pyc")
+    )
+    with Server(tmp_path / "data") as server:
+        page = open_page(server.url, java_script_enabled=javascript)
+        page.get_by_label("Choose photos").set_input_files(files)
+        page.locator("form[data-upload] [type=submit]").click()
+        expect(page.locator("h1")).to_have_text(f"{len(files) - 4} accepted, 4 refused")
+        for name in REFUSED:
+            expect(page.get_by_text(name, exact=True)).to_be_visible()
+        page.get_by_role("link", name="See the status").click()
+        done = page.locator('.card[data-state="done"]')
+        expect(done).to_have_count(len(files) - 5)
+        expect(page.locator('.card[data-state="failed"]')).to_contain_text("The file is cut short")
+        names = set(done.locator(".card-name").all_inner_texts())
+        assert names == {path.name for path in files} - REFUSED - {"truncated.jpg"}
+        assert server.status_of("/healthz") == 200
