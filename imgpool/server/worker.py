@@ -148,8 +148,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._connections: weakref.WeakSet[Connection] = weakref.WeakSet()
-
-    _asked_to_stop_at: float | None = None
+        self._asked_to_stop_at: float | None = None
 
     @property
     def service(self) -> Service:

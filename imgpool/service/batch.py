@@ -13,6 +13,7 @@ from imgpool.errors import ImagingError
 from imgpool.imaging.formats import INPUT_FORMATS, SNIFF_BYTES, sniff
 from imgpool.imaging.sandbox import Processor
 from imgpool.pool import Context, Event, PoolClosed, WorkerPool
+from imgpool.service.processors import WorkerProcessors
 
 EXTENSIONS = {f".{image_format.extension}" for image_format in INPUT_FORMATS} | {".jpeg", ".tiff"}
 
@@ -63,11 +64,11 @@ def run_batch(
     A producer thread sends the jobs while the caller collects: doing both in turn in one thread would deadlock as soon
     as there are more jobs than places in the two channels and workers.
     """
-    processors = threading.local()
+    processors = WorkerProcessors(make_processor)
 
     def observe(event: Event) -> None:
-        if event.kind == "worker_stopped" and hasattr(processors, "mine"):
-            processors.mine.close()
+        if event.kind == "worker_stopped":
+            processors.close_mine()
 
     def handle(context: Context, job: Job) -> None:
         job.source.stat()  # "No such file" is clearer than what a decoder says
@@ -75,9 +76,8 @@ def run_batch(
         shutil.rmtree(staged, ignore_errors=True)
         staged.mkdir(parents=True)
         try:
-            if not hasattr(processors, "mine"):  # here, so that one that cannot be made is this image's reason
-                processors.mine = make_processor()
-            processors.mine.process(job.source, staged, timeout_s=timeout_s, cancelled=context)
+            # Made here, and not as the worker starts: one that cannot be made is then this image's reason.
+            processors.mine().process(job.source, staged, timeout_s=timeout_s, cancelled=context)
             job.into.mkdir(exist_ok=True)
             for variant in staged.iterdir():  # one by one: what else lies there is a person's own
                 variant.replace(job.into / variant.name)

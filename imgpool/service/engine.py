@@ -19,6 +19,7 @@ from imgpool.imaging.sandbox import Processor
 from imgpool.pool import Context, Event, PoolClosed, Result, WorkerPool
 from imgpool.service.files import Files
 from imgpool.service.measures import Measures
+from imgpool.service.processors import WorkerProcessors
 from imgpool.service.records import Outcome, Records, StoreError, VariantRecord
 
 log = logging.getLogger(__name__)
@@ -56,9 +57,8 @@ class Engine:
         job_timeout_s: float,
     ) -> None:
         self._records, self._files, self._measures = records, files, measures
-        self._make_processor = make_processor
         self._job_timeout_s = job_timeout_s
-        self._processors = threading.local()
+        self._processors = WorkerProcessors(make_processor)
         self._stopping = Context()
         # As many places for results as there are workers: each can hand over its result and go on while the
         # collector writes the one before; more would only hide a store that has become slow.
@@ -102,15 +102,9 @@ class Engine:
     def _observe(self, event: Event) -> None:
         """A processor belongs to one worker thread, and these events are told in that thread."""
         if event.kind == "worker_started":
-            self._processor()
-        elif event.kind == "worker_stopped" and hasattr(self._processors, "mine"):
-            self._processors.mine.close()
-
-    def _processor(self) -> Processor:
-        if not hasattr(self._processors, "mine"):  # at the first try, or when that failed (too many open files)
-            self._processors.mine = self._make_processor()
-        mine: Processor = self._processors.mine
-        return mine
+            self._processors.mine()  # warm for the first image; should that fail, the image tries again
+        elif event.kind == "worker_stopped":
+            self._processors.close_mine()
 
     def _process(self, context: Context, image_id: str) -> Attempted | None:
         """The handler. None: there is nothing to record (deleted meanwhile, or handed back to the store)."""
@@ -131,7 +125,7 @@ class Engine:
             return Attempted("The original is gone from the server's disk: upload it again.")
         staged = self._files.stage(image_id)
         try:
-            made = self._processor().process(original, staged, timeout_s=self._job_timeout_s, cancelled=context)
+            made = self._processors.mine().process(original, staged, timeout_s=self._job_timeout_s, cancelled=context)
             variants = tuple(
                 VariantRecord(each.name, each.filename, each.format, each.width, each.height, each.bytes)
                 for each in made.variants
