@@ -31,7 +31,8 @@ class ImageRecord:
     """One accepted image. Times `_at` are seconds since the epoch; `_s` are measured monotonic durations.
 
     `sequence` grows with each accepted image and orders the listing; `format`, `width` and `height` are
-    those of the original as a person sees it (after orientation).
+    those of the original as a person sees it (after orientation). `owner` is whoever uploaded it without the right
+    to see everything; None for all others.
     """
 
     id: str
@@ -49,6 +50,7 @@ class ImageRecord:
     service_s: float | None
     attempts: int
     error: str | None
+    owner: str | None
     variants: tuple[VariantRecord, ...]
 
 
@@ -63,6 +65,7 @@ class NewImage:
     width: int | None
     height: int | None
     received_at: float
+    owner: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +104,11 @@ class Records(Protocol):
     def get(self, image_id: str) -> ImageRecord | None:
         """The record, or None when there is none (any more)."""
 
-    def page(self, state: State | None, limit: int, before: int | None) -> list[ImageRecord]:
-        """At most `limit` records, newest first, only of `state` and older than sequence `before`."""
+    def page(self, state: State | None, limit: int, before: int | None, owner: str | None = None) -> list[ImageRecord]:
+        """At most `limit` records, newest first, only of `state`, older than sequence `before`, and of `owner`.
+
+        Costs the same however many records of other owners there are.
+        """
 
     def counts(self) -> Counts:
         """All counts of one moment; costs the same however many records there are."""

@@ -243,9 +243,11 @@ class Service:
         """The record of an image, or None. Raises `StoreError`, or `Draining` before the start."""
         return self._opened().get(image_id)
 
-    def page(self, state: State | None, limit: int, before: int | None) -> list[ImageRecord]:
-        """At most `limit` records, newest first, older than sequence `before`. Raises as `get`."""
-        return self._opened().page(state, limit, before)
+    def page(self, state: State | None, limit: int, before: int | None, owner: str | None = None) -> list[ImageRecord]:
+        """At most `limit` records, newest first, older than sequence `before`; all, or those of one owner.
+        Raises as `get`.
+        """
+        return self._opened().page(state, limit, before, owner)
 
     def status(self) -> Status:
         """One snapshot, at the same cost with a million records as with ten. Raises `StoreError`, `Draining`."""

@@ -25,49 +25,11 @@ from imgpool.service.records import (
     StoreError,
     VariantRecord,
 )
-
-SCHEMA_VERSION = 1
-
-_SCHEMA = """
-CREATE TABLE images (
-    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
-    id TEXT NOT NULL UNIQUE,
-    name TEXT NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('queued', 'processing', 'done', 'failed')),
-    bytes INTEGER NOT NULL,
-    format TEXT NOT NULL,
-    width INTEGER,
-    height INTEGER,
-    received_at REAL NOT NULL,
-    started_at REAL,
-    finished_at REAL,
-    wait_s REAL,
-    service_s REAL,
-    attempts INTEGER NOT NULL DEFAULT 0,
-    error TEXT,
-    variants TEXT NOT NULL DEFAULT '[]'
-);
-CREATE INDEX images_by_state ON images (state, sequence);
-CREATE INDEX images_by_end ON images (finished_at) WHERE finished_at IS NOT NULL;
-CREATE TABLE counts (name TEXT PRIMARY KEY, n INTEGER NOT NULL) WITHOUT ROWID;
-INSERT INTO counts VALUES
-    ('accepted', 0), ('queued', 0), ('processing', 0), ('done', 0), ('failed', 0), ('deleted', 0);
-CREATE TRIGGER count_added AFTER INSERT ON images BEGIN
-    UPDATE counts SET n = n + 1 WHERE name IN ('accepted', NEW.state);
-END;
-CREATE TRIGGER count_moved AFTER UPDATE OF state ON images WHEN OLD.state <> NEW.state BEGIN
-    UPDATE counts SET n = n - 1 WHERE name = OLD.state;
-    UPDATE counts SET n = n + 1 WHERE name = NEW.state;
-END;
-CREATE TRIGGER count_deleted AFTER DELETE ON images BEGIN
-    UPDATE counts SET n = n - 1 WHERE name = OLD.state;
-    UPDATE counts SET n = n + 1 WHERE name = 'deleted';
-END;
-"""
+from imgpool.service.schema import bring_up_to_date
 
 _COLUMNS = (
     "id, sequence, name, state, bytes, format, width, height, received_at, started_at, finished_at, "
-    "wait_s, service_s, attempts, error, variants"
+    "wait_s, service_s, attempts, error, owner, variants"
 )
 
 
@@ -78,22 +40,18 @@ class SQLiteRecords:
         self._lock = threading.Lock()
         try:
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = FULL")
-            self._make_schema(path)
         except sqlite3.Error as error:
             raise StoreError(f"{path} cannot be used: {error}") from error
-
-    def _make_schema(self, path: Path) -> None:
-        version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0:
-            self._db.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}PRAGMA user_version = {SCHEMA_VERSION};COMMIT;")
-        elif version != SCHEMA_VERSION:
+        try:
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = FULL")
+            bring_up_to_date(self._db, str(path))
+        except sqlite3.Error as error:
             self._db.close()
-            raise StoreError(
-                f"{path} was written by another version of imgpool (schema {version}, this one knows "
-                f"{SCHEMA_VERSION}): use that version, or another data directory"
-            )
+            raise StoreError(f"{path} cannot be used: {error}") from error
+        except StoreError:
+            self._db.close()
+            raise
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -130,8 +88,8 @@ class SQLiteRecords:
         """See `Records.add`."""
         with self._transaction() as db:
             db.execute(
-                "INSERT INTO images (id, name, state, bytes, format, width, height, received_at) "
-                "VALUES (?, ?, 'queued', ?, ?, ?, ?, ?)",
+                "INSERT INTO images (id, name, state, bytes, format, width, height, received_at, owner) "
+                "VALUES (?, ?, 'queued', ?, ?, ?, ?, ?, ?)",
                 (
                     image.id,
                     image.name,
@@ -140,6 +98,7 @@ class SQLiteRecords:
                     image.width,
                     image.height,
                     image.received_at,
+                    image.owner,
                 ),
             )
 
@@ -148,9 +107,12 @@ class SQLiteRecords:
         rows = self._read(f"SELECT {_COLUMNS} FROM images WHERE id = ?", (image_id,))  # noqa: S608 - constants
         return _record(rows[0]) if rows else None
 
-    def page(self, state: State | None, limit: int, before: int | None) -> list[ImageRecord]:
+    def page(self, state: State | None, limit: int, before: int | None, owner: str | None = None) -> list[ImageRecord]:
         """See `Records.page`."""
         conditions, values = ["TRUE"], list[Any]()
+        if owner is not None:
+            conditions.append("owner = ?")
+            values.append(owner)
         if state is not None:
             conditions.append("state = ?")
             values.append(state)

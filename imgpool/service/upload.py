@@ -76,8 +76,8 @@ class Upload:
         except OSError as error:
             raise _store_refusal(error) from error
 
-    def accept(self, name: str) -> NewImage:
-        """Keep the image: sync the original, record it, queue its ID. Blocks on the disk.
+    def accept(self, name: str, owner: str | None = None) -> NewImage:
+        """Keep the image, as `owner`'s: sync the original, record it, queue its ID. Blocks on the disk.
 
         When this returns, the image survives a crash. Raises `Refused` when it cannot be kept; then nothing is left.
         """
@@ -97,6 +97,7 @@ class Upload:
             width,
             height,
             received_at=self._now(),
+            owner=owner,
         )
         try:
             self._original.commit()

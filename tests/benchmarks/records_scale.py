@@ -30,13 +30,14 @@ def fill(records: SQLiteRecords, first: int, last: int) -> None:
             "jpeg",
             1.0 * number,
             2.0 * number,
+            f"owner {number % 100}" if number % 4 == 0 else None,
         )
         for number in range(first, last)
     )
     with records._transaction() as db:
         db.executemany(
-            "INSERT INTO images (id, name, state, bytes, format, received_at, finished_at) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO images (id, name, state, bytes, format, received_at, finished_at, owner) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             rows,
         )
 
@@ -50,7 +51,7 @@ def median_us(call: Callable[[], object]) -> float:
     return statistics.median(times) * 1e6
 
 
-COLUMNS = ("counts", "page", "deep page", "failed page", "get", "add")
+COLUMNS = ("counts", "page", "deep page", "failed page", "owner's", "own failed", "get", "add")
 
 
 def measure(records: SQLiteRecords, size: int, new_ids: Iterator[int]) -> list[float]:
@@ -65,6 +66,8 @@ def measure(records: SQLiteRecords, size: int, new_ids: Iterator[int]) -> list[f
         median_us(lambda: records.page(None, 50, None)),
         median_us(lambda: records.page(None, 50, middle)),
         median_us(lambda: records.page("failed", 50, None)),
+        median_us(lambda: records.page(None, 50, None, "owner 4")),
+        median_us(lambda: records.page("failed", 50, None, "owner 0")),
         median_us(lambda: records.get(f"{middle:032x}")),
         median_us(add),
     ]

@@ -144,6 +144,26 @@ def test_pages_are_newest_first_filtered_and_complete(records: Records) -> None:
     assert records.page("done", 10, None) == []
 
 
+def test_an_owner_has_pages_of_its_own(records: Records) -> None:
+    for number in range(9):
+        records.add(replace(new_image(number), owner=("ann", "bob", None)[number % 3]))
+    for number in (0, 1):
+        records.begin(new_image(number).id, 200.0)
+    seen: list[str] = []
+    before = None
+    while page := records.page(None, 2, before, "ann"):
+        assert {record.owner for record in page} == {"ann"}
+        seen += [record.name for record in page]
+        before = page[-1].sequence
+    assert seen == ["6.jpg", "3.jpg", "0.jpg"]
+    assert [record.name for record in records.page("processing", 10, None, "ann")] == ["0.jpg"]
+    assert records.page(None, 10, None, "nobody") == records.page(None, 10, None, "") == []
+    assert len(records.page(None, 10, None)) == 9, "no owner named: all of them"
+    begun = records.get(new_image(1).id)
+    assert begun is not None
+    assert (begun.owner, begun.state) == ("bob", "processing")
+
+
 def test_the_backlog_is_oldest_first(records: Records) -> None:
     for number in range(5):
         records.add(new_image(number))
