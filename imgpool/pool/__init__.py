@@ -8,7 +8,8 @@ Everything bounded, everything counted, nothing but the standard library, and no
         ...  # one thread submits; another iterates over pool.results
 
 Read in this order. A channel: errors, context, slot, waiting, statistics, channel. A pool: events, lane,
-books (the one lock, and all that it guards), announcer, crew, door, pool.
+books (the one lock, and all that it guards), announcer, crew, door, pool. A team, whose deadlocks are diagnosed:
+diagnosis, roster, team_channel, team_pool, team.
 """
 
 from imgpool.pool.channel import Channel
@@ -23,6 +24,8 @@ from imgpool.pool.errors import (
     ChannelTimeout,
     ContextDone,
     DeadlineExceeded,
+    DeadlockError,
+    NotInTeam,
     PoolClosed,
     PoolError,
     PoolFull,
@@ -33,6 +36,7 @@ from imgpool.pool.events import DrainReport, Event, EventKind, Job, Outcome, Res
 from imgpool.pool.pool import WorkerPool
 from imgpool.pool.slot import Slot
 from imgpool.pool.statistics import ChannelStatistics, PoolStatistics, WorkerState
+from imgpool.pool.team import Team
 
 __all__ = [
     "Cancelled",
@@ -46,11 +50,13 @@ __all__ = [
     "Context",
     "ContextDone",
     "DeadlineExceeded",
+    "DeadlockError",
     "DrainReport",
     "Event",
     "EventKind",
     "Job",
     "JobSlot",
+    "NotInTeam",
     "Outcome",
     "Policy",
     "PoolClosed",
@@ -61,6 +67,7 @@ __all__ = [
     "Slot",
     "SlotUsed",
     "SubmitTimeout",
+    "Team",
     "WorkerPool",
     "WorkerState",
 ]

@@ -21,7 +21,7 @@ from imgpool.pool.channel import Channel
 from imgpool.pool.context import Context
 from imgpool.pool.errors import PoolClosed
 from imgpool.pool.events import Job, Outcome
-from imgpool.pool.lane import Lane, cancel_intakes
+from imgpool.pool.lane import Intake, Lane, cancel_intakes
 from imgpool.pool.statistics import Ledger, PoolStatistics, WorkerState
 
 P = TypeVar("P")
@@ -32,10 +32,11 @@ State = Literal["new", "open", "draining", "aborted"]
 class Books(Generic[P]):
     """Every method may be called from any thread; only `may_take` blocks."""
 
-    def __init__(self, name: str, size: int) -> None:
+    def __init__(self, name: str, size: int, make_thread: Callable[..., threading.Thread]) -> None:
         self.root = Context()  # parent of every job's context and every intake; cancelled by abort alone
         self.state: State = "new"  # written under the lock; whoever reads it without must bear a change at once
         self._name = name
+        self._make_thread = make_thread
         self._lock = threading.Lock()
         self._resumed = threading.Condition(self._lock)
         self._ledger = Ledger()
@@ -166,7 +167,7 @@ class Books(Generic[P]):
             lane.retired = self.state == "aborted" or self._surplus() > 0
             if lane.retired:
                 return False
-            lane.intake = self.root.child()
+            lane.intake = Intake(self.root)
             return True
 
     def leave(self, lane: Lane[P]) -> bool:
@@ -236,6 +237,15 @@ class Books(Generic[P]):
             for name, job, started in lanes
         )
 
+    def forgotten(self) -> str:
+        """Say what was left undone by whoever lost an open pool. Takes no lock: roughly right, at any moment."""
+        ledger = self._ledger
+        left = f", {ledger.queued} queued and {ledger.running} running jobs" if ledger.queued or ledger.running else ""
+        return (
+            f"{len(self._lanes)} worker threads{left}. Its drain() or abort() was forgotten; "
+            "use it in a `with` block, or keep it until it has ended"
+        )
+
     # -- called with the lock held -----------------------------------------------------------------
 
     def _workers(self) -> list[Lane[P]]:
@@ -248,7 +258,7 @@ class Books(Generic[P]):
     def _grow(self, work: Callable[[Lane[P]], None]) -> None:
         for _ in range(-self._surplus()):
             lane: Lane[P] = Lane(f"{self._name}-worker-{next(self._lane_numbers)}", is_worker=True)
-            lane.thread = threading.Thread(target=work, args=(lane,), name=lane.name, daemon=True)
+            lane.thread = self._make_thread(target=work, args=(lane,), name=lane.name, daemon=True)
             lane.thread.start()  # under the lock, which the new thread needs only once it runs
             self._lanes.append(lane)
 

@@ -19,7 +19,7 @@ from imgpool.pool.announcer import Announcer
 from imgpool.pool.books import Books
 from imgpool.pool.channel import Channel
 from imgpool.pool.context import Context
-from imgpool.pool.errors import Cancelled, ChannelClosed, ChannelEmpty, ChannelFull, ContextDone
+from imgpool.pool.errors import Cancelled, ChannelClosed, ChannelEmpty, ChannelFull, ContextDone, DeadlockError
 from imgpool.pool.events import Job, Outcome, Result, never_ran
 from imgpool.pool.lane import Lane
 from imgpool.pool.slot import Slot
@@ -59,7 +59,7 @@ class Crew(Generic[P, R]):
                     del job  # while this thread waits for the next one, it keeps nothing of the last in memory
             except ContextDone:
                 continue  # paused, resized or aborted: `may_take` knows
-            except ChannelClosed:
+            except (ChannelClosed, DeadlockError):
                 break
         if self._announcer is not None:
             self._announcer.tell("worker_stopped", worker=lane.name)
@@ -73,7 +73,7 @@ class Crew(Generic[P, R]):
         result = self._perform(lane, job)
         try:
             self._results.send(result)
-        except ChannelClosed:
+        except (ChannelClosed, DeadlockError):
             self._books.undelivered()
         del result  # see the end of `_perform`
         lane.job = None

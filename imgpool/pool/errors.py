@@ -6,6 +6,11 @@ situation, so that a caller can tell "full" from "closed" from "too late" with `
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from imgpool.pool.diagnosis import Mistake, Wait
+
 
 class PoolError(Exception):
     """Anything that this package raises on purpose."""
@@ -45,6 +50,23 @@ class Cancelled(ContextDone):
 
 class DeadlineExceeded(ContextDone, TimeoutError):
     """The context's deadline, or a parent's, has passed."""
+
+
+class DeadlockError(PoolError):
+    """Every thread of a team waits, for good, for another of them; none of them is left waiting.
+
+    `str(error)` says who waits for what and which mistake that is. For programs: `waits`, one for each thread;
+    `mistake`, the name of the mistake.
+    """
+
+    def __init__(self, message: str, waits: tuple[Wait, ...], mistake: Mistake) -> None:
+        super().__init__(message)
+        self.waits = waits
+        self.mistake = mistake
+
+
+class NotInTeam(PoolError, RuntimeError):
+    """A thread that does not take part in a team used one of the team's channels or pools."""
 
 
 class PoolFull(PoolError):

@@ -14,6 +14,12 @@ from imgpool.pool.events import Job
 P = TypeVar("P")
 
 
+class Intake(Context):
+    """A lane's permission to take jobs. The pool hands it to nobody, so only the pool's own methods ever end it."""
+
+    __slots__ = ()
+
+
 class Lane(Generic[P]):
     """One worker, or one caller that runs its own job. Written under the lock of the books.
 
@@ -27,7 +33,7 @@ class Lane(Generic[P]):
         self.name = name
         self.thread = threading.current_thread()
         self.is_worker = is_worker  # a caller's thread is not ours to join
-        self.intake: Context | None = None  # permission to take jobs; pause and shrinking cancel it
+        self.intake: Intake | None = None  # permission to take jobs; pause and shrinking cancel it
         self.retired = False  # about to end; no longer counted as a worker
         self.job: Job[P] | None = None  # in hand: from the start of the handler until the result is delivered
         self.started = 0.0

@@ -10,11 +10,13 @@ is. One lock, in the books, guards what the parts share; a channel has its own.
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from types import TracebackType
-from typing import Generic, TypeVar, get_args
+from typing import Any, Generic, TypeVar, get_args
 
 from imgpool.pool.announcer import Announcer
 from imgpool.pool.books import Books
@@ -72,12 +74,19 @@ class WorkerPool(Generic[P, R]):
         if policy in ("caller_runs", "drop_oldest") and results_capacity < 1:
             raise ValueError(f"results_capacity is 0; policy {policy} reserves a place there, allowed is 1 or more")
         self.name = name
-        self.results: Channel[Result[P, R]] = Channel(results_capacity, f"{name}-results")
-        self._jobs: Channel[Job[P]] = Channel(jobs_capacity, f"{name}-jobs")
-        self._books: Books[P] = Books(name, workers)
+        self.results: Channel[Result[P, R]] = self._make_channel(results_capacity, f"{name}-results")
+        self._jobs: Channel[Job[P]] = self._make_channel(jobs_capacity, f"{name}-jobs")
+        self._books: Books[P] = Books(name, workers, self._make_thread)
         announcer = None if observer is None else Announcer(name, observer, self._books)
         self._crew = Crew(handler, job_timeout_s, self._jobs, self.results, self._books, announcer)
         self._door = Door(name, policy, self._jobs, self.results, self._books, self._crew, announcer)
+
+    # What a pool is made of; a team's pool (see `imgpool.pool.team_pool`) takes other channels and threads. They must
+    # not lead back to the pool, which could not be thrown away otherwise.
+    _make_thread: Callable[..., threading.Thread] = threading.Thread
+
+    def _make_channel(self, capacity: int, name: str) -> Channel[Any]:
+        return Channel(capacity, name)
 
     # -- the life of the pool ----------------------------------------------------------------------
 
@@ -184,6 +193,19 @@ class WorkerPool(Generic[P, R]):
         self._crew.cancel_queued()
         self._books.swept()
         return lanes
+
+    def __del__(self) -> None:
+        """Warn of a pool that was forgotten while open, and end it: its threads would wait for jobs for ever."""
+        books: Books[P] | None = getattr(self, "_books", None)  # None: the constructor refused its arguments
+        # Read without a lock, and ended in a thread of its own: garbage may be collected in any thread, at any moment,
+        # also while that thread holds a lock of ours.
+        if books is None or books.state != "open" or sys.is_finalizing():
+            return
+        try:
+            warnings.warn(f"{self.name} was thrown away open: {books.forgotten()}", ResourceWarning, 2, self)
+        finally:
+            end = threading.Thread(target=self.abort, args=("thrown away open",), name=f"{self.name}-end", daemon=True)
+            end.start()
 
     # -- submitting --------------------------------------------------------------------------------
 

@@ -19,9 +19,11 @@ from typing import Any, Literal
 from imgpool.pool.context import Context, shortest
 from imgpool.pool.errors import ChannelClosed, ChannelTimeout
 
+Fate = Literal["waiting", "served", "closed", "withdrawn", "deadlocked"]
+
 
 class Waiter:
-    """One blocked call. It stands in a line until it is served, closed upon or withdrawn.
+    """One blocked call. It stands in a line until it is served, closed upon, withdrawn or, in a team, deadlocked.
 
     `item` is what a sender brings and what a receiver is given. `fate` is written once, under the channel's
     lock, by whoever takes the waiter out of its line; the gate opens after that.
@@ -32,11 +34,11 @@ class Waiter:
     def __init__(self, item: Any, ctx: Context | None) -> None:
         self.item = item
         self.ctx = ctx
-        self.fate: Literal["waiting", "served", "closed", "withdrawn"] = "waiting"
+        self.fate: Fate = "waiting"
         self.gate = threading.Lock()
         self.gate.acquire()
 
-    def leave(self, fate: Literal["served", "closed", "withdrawn"]) -> None:
+    def leave(self, fate: Fate) -> None:
         """Learn how the wait ended, and wake up. The waiter is out of its line, and the lock is held."""
         self.fate = fate
         self.gate.release()
