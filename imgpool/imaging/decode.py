@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from PIL import AvifImagePlugin, Image, ImageFile
+from PIL import AvifImagePlugin, Image, ImageFile, PngImagePlugin
 
-from imgpool.errors import DecodeFailed, ImageTooLarge, ImagingError, OutOfMemory, UnsupportedFormat
+from imgpool.errors import DecodeFailed, ImagingError, OutOfMemory, UnsupportedFormat
 from imgpool.imaging.formats import (
     AVIF,
     BMP,
@@ -38,11 +38,14 @@ from imgpool.imaging.formats import (
     header_size,
     sniff,
 )
-from imgpool.imaging.frames import count_frames
 from imgpool.imaging.model import Limits
 from imgpool.imaging.modes import eight_bit, grey_scale, without_idle_alpha
+from imgpool.imaging.structure import check_structure, too_many_frames
 
 _ORIENTATION = 0x0112
+#: What one packed text or colour profile of a PNG may unfold to; profiles of two megabytes exist.
+MOST_TEXT_BYTES = 4 * 1024 * 1024
+
 # Imported here, not when the first image comes: a child limits its memory after that. Mpo is two pictures in one JPEG.
 for _plugin in ("Bmp", "Gif", "Jpeg", "Mpo", "Png", "Tiff", "WebP"):
     importlib.import_module(f"PIL.{_plugin}ImagePlugin")
@@ -55,6 +58,7 @@ def register() -> None:
     """
     Image.MAX_IMAGE_PIXELS = None  # it would warn, then raise, at numbers of its own; `_check` comes first
     ImageFile.LOAD_TRUNCATED_IMAGES = False
+    PngImagePlugin.MAX_TEXT_CHUNK = MOST_TEXT_BYTES
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # the pool is the parallelism
     logging.getLogger("PIL").setLevel(logging.CRITICAL)  # it logs what is odd in a file; the file's error says it
     if HEIF_AVAILABLE:
@@ -104,14 +108,13 @@ def decode(original: Path, limits: Limits, needed: Needed, check: Callable[[], N
                 names = ", ".join(accepted.label for accepted in INPUT_FORMATS)
                 raise UnsupportedFormat(f"The file is not an image in an accepted format. Accepted are {names}.")
             check_header(original, limits)  # before Pillow: its WebP plugin allocates the canvas when it opens
-            if count_frames(file, found, limits.max_frames) > limits.max_frames:
-                raise _too_many_frames(limits)
+            check_structure(file, found, limits)
             checked()
             file.seek(0)
             with Image.open(file, formats=[found.pillow]) as image:
                 check_size(image.size, limits)
                 if found not in (GIF, TIFF) and getattr(image, "n_frames", 1) > limits.max_frames:
-                    raise _too_many_frames(limits)
+                    raise too_many_frames(limits)
                 return _decode(image, found, needed, checked)
     except ImagingError:
         raise
@@ -184,12 +187,6 @@ def _memory_was_short(original: Path, error: Exception) -> bool:
     except (OSError, OverflowError):
         return True
     return False
-
-
-def _too_many_frames(limits: Limits) -> ImageTooLarge:
-    return ImageTooLarge(
-        f"This file has more than {limits.max_frames:,} frames, which is the limit. Upload a single picture."
-    )
 
 
 def _decode_failed(original: Path, found: Format | None, error: Exception) -> ImagingError:
