@@ -8,6 +8,7 @@ allowed. This module reads no clock, starts nothing and writes nothing.
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 import os
 import re
 import tomllib
@@ -112,6 +113,13 @@ def _token(text: str) -> str:
     return text
 
 
+def _networks(text: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    try:
+        return tuple(ipaddress.ip_network(each.strip()) for each in text.split(",")) if text != "none" else ()
+    except ValueError:
+        raise _NotAllowedError("none, or addresses and networks, as 127.0.0.1,10.0.0.0/8") from None
+
+
 def _days(text: str) -> float:
     try:
         return float(seconds(0, 36_500)(text))
@@ -160,10 +168,21 @@ class Settings:
     )
     max_attempts: int = _setting(2, whole(1, 100), "attempts before an image that takes the server down is failed")
     min_upload_bytes_per_s: int = _setting(
-        1024, whole(0, 1 << 40), "slowest upload, on average after 10 s; slower ends with 408; 0 turns it off"
+        1024,
+        whole(0, 1 << 40),
+        "slowest upload, on average after 10 s, or 2 s when others find no place; slower ends with 408; 0 turns it off",
     )
     read_timeout_s: float = _setting(
         10.0, seconds(0.1, 3600), "longest silence of a client in the middle of a request", shown="10"
+    )
+    max_uploads_per_client: int = _setting(
+        0, whole(0, 100_000), "uploads that one client address may have open at once; more get 429; 0 sets no limit"
+    )
+    trusted_proxies: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = _setting(
+        (),
+        _networks,
+        "addresses and networks of proxies in front, whose X-Forwarded-For, -Proto and -Host are believed",
+        shown="none",
     )
     disk_floor_bytes: int = _setting(
         256 * MIB, size(0), "free space below which uploads are refused (507), in bytes", shown="256MiB"

@@ -146,6 +146,12 @@ class TooSlow(Refused):
     reason, status, title = "too_slow", 408, "The upload came too slowly"
 
 
+class TooManyUploads(Refused):
+    """One client address has as many uploads open as it may."""
+
+    reason, status, title = "too_many_uploads", 429, "Too many uploads at once"
+
+
 class TooManyFiles(Refused):
     """More files in one request than `max_files`."""
 

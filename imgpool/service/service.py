@@ -194,6 +194,10 @@ class Service:
         if self._engine is not None:
             self.measures.refused(refusal.reason)
 
+    def retry_after_s(self, ahead: int) -> int:
+        """When to come back, as `Measures.retry_after_s` says, for one who waits for `ahead` images."""
+        return self.measures.retry_after_s(ahead)
+
     def _running(self) -> Engine:
         if self._engine is None:
             raise _draining()

@@ -25,9 +25,12 @@ from imgpool.config import Settings, load
 from imgpool.errors import Refused
 from imgpool.service import Service, StoreError
 from imgpool.service.ownership import secret_key
+from imgpool.web.admission import Admission
 from imgpool.web.api import api
+from imgpool.web.gate import Gate
 from imgpool.web.pages import pages
 from imgpool.web.problems import http_error, refusal_response, store_error
+from imgpool.web.proxies import TrustedProxies
 from imgpool.web.security import protect
 
 log = logging.getLogger(__name__)
@@ -40,7 +43,12 @@ def create_app(settings: Settings | None = None, service: Service | None = None)
         if _served_by_flask_run():
             _run_until_exit(service)
     app = Flask("imgpool", template_folder=str(_beside("templates")), static_folder=str(_beside("static")))
+    admission = Admission(service)
+    proxies = TrustedProxies(app.wsgi_app, service.settings.trusted_proxies)
+    app.wsgi_app = proxies  # type: ignore[method-assign]
     app.extensions["imgpool"] = service
+    app.extensions["imgpool.admission"] = admission
+    app.extensions["imgpool.gate"] = Gate(app, service, proxies, admission)
     app.config.update(
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Strict",

@@ -12,6 +12,7 @@ from flask import Blueprint, Response, current_app, jsonify, request, send_file
 from imgpool.errors import Draining
 from imgpool.service import STATES, Service, State
 from imgpool.service.records import ImageRecord
+from imgpool.web.admission import Admission
 from imgpool.web.metrics import metrics_text
 from imgpool.web.problems import problem, problem_fields, refusal_response, with_retry_after
 from imgpool.web.receive import Received, receive
@@ -29,10 +30,15 @@ def service() -> Service:
     return cast(Service, current_app.extensions["imgpool"])
 
 
+def admission() -> Admission:
+    """Who gets a slot."""
+    return cast(Admission, current_app.extensions["imgpool.admission"])
+
+
 @api.post("/api/images")
 def upload() -> Response:
     """Take images: 202 when at least one was accepted, else the first refusal as a problem."""
-    received = receive(service(), request)
+    received = receive(service(), admission(), request)
     refused = [{"name": name, **problem_fields(refusal)} for name, refusal in received.refused]
     if not received.accepted:
         return refusal_response(received.refused[0][1], refused=refused)

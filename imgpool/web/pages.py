@@ -7,7 +7,7 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from imgpool.errors import Draining
 from imgpool.imaging.formats import INPUT_FORMATS
-from imgpool.web.api import accepted_json, no_such_image, page_arguments, page_of_images, service
+from imgpool.web.api import accepted_json, admission, no_such_image, page_arguments, page_of_images, service
 from imgpool.web.problems import CLOSE_CONNECTION, problem, problem_fields
 from imgpool.web.receive import receive
 from imgpool.web.represent import image_json, status_json
@@ -39,7 +39,7 @@ def upload_page() -> str:
 @pages.post("/upload")
 def upload() -> BaseResponse:
     """The form's target: on to the status page, or a page that says what was refused and why."""
-    received = receive(service(), request)
+    received = receive(service(), admission(), request)
     if not received.refused:
         return redirect(url_for("pages.status_page"), 303)
     waits = [refusal.retry_after_s for _, refusal in received.refused if refusal.retry_after_s is not None]

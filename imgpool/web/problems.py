@@ -9,6 +9,7 @@ from imgpool.errors import Refused
 from imgpool.service import StoreError
 
 PROBLEM_TYPE = "/problems/{}"
+PROBLEM_JSON = "application/problem+json"
 
 
 def problem_fields(refusal: Refused) -> dict[str, object]:
@@ -27,7 +28,7 @@ def problem(status: int, title: str, detail: str, *, kind: str = "about:blank", 
         response = make_response(render_template("problem.html", status=status, title=title, detail=detail))
     else:
         response = jsonify({"type": kind, "title": title, "status": status, "detail": detail, **more})
-        response.mimetype = "application/problem+json"
+        response.mimetype = PROBLEM_JSON
     response.status_code = status
     response.headers["Cache-Control"] = "no-store"
     return response
@@ -78,4 +79,4 @@ def store_error(error: StoreError) -> Response:
 def _wants_page() -> bool:
     if request.path.startswith(("/api/", "/metrics", "/healthz", "/readyz")):
         return False
-    return request.accept_mimetypes.best_match(["application/problem+json", "text/html"]) == "text/html"
+    return request.accept_mimetypes.best_match([PROBLEM_JSON, "text/html"]) == "text/html"

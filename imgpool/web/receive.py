@@ -1,7 +1,8 @@
 """Reading the bodies of uploads: each image streams from the socket into its own original, and nowhere else.
 
-A slot is taken before the first byte of a body is read, and in a form with many files before each further
-file. What is refused is skipped, not stored. Nothing is held whole, in memory or in a temporary file.
+A slot is held before the first byte of a body is read (`imgpool.web.admission`), and in a form with many files
+before each further file. What is refused is skipped, not stored. Nothing is held whole, in memory or in a
+temporary file.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from imgpool.errors import Draining, Incomplete, NoFile, Refused, TooManyFiles, 
 from imgpool.service import Service, Upload
 from imgpool.service.records import NewImage
 from imgpool.service.upload import clean_name
+from imgpool.web.admission import Admission
 
 log = logging.getLogger(__name__)
 
@@ -34,29 +36,23 @@ class Received:
     refused: list[tuple[str, Refused]] = field(default_factory=list)
 
 
-def receive(service: Service, request: Request) -> Received:
+def receive(service: Service, admission: Admission, request: Request) -> Received:
     """Take all images of a request. Blocks on the client and the disk. Never raises `Refused`: refusals are in
     the result, and counted. At least one image is accepted or refused.
     """
     receiver = _Receiver(service)
     name = request.args.get("name", "")
     try:
-        if request.mimetype == "multipart/form-data":
-            receiver.form(request)
-        else:
-            receiver.raw(request, name)
+        with admission.held(request) as admitted:
+            if request.mimetype == "multipart/form-data":
+                receiver.form(request, admitted.take())
+            else:
+                receiver.raw(request, name, admitted.take())
     except Refused as refusal:
         receiver.refuse(name, refusal)
     finally:
         receiver.discard()
     return receiver.received
-
-
-def announced_too_large(request: Request, limit: int) -> UploadTooLarge | None:
-    """What to answer when the request says itself that it is longer than `limit` bytes."""
-    if request.content_length is None or request.content_length <= limit:
-        return None
-    return UploadTooLarge(f"The upload has {request.content_length} bytes; at most {limit} are accepted.")
 
 
 class _Receiver:
@@ -78,21 +74,16 @@ class _Receiver:
             self._upload.discard()
             self._upload = None
 
-    def raw(self, request: Request, name: str) -> None:
+    def raw(self, request: Request, name: str, upload: Upload) -> None:
         """The body is the image."""
-        if refusal := announced_too_large(request, self._service.settings.max_upload_bytes):
-            raise refusal
-        self._upload = self._service.admit()
+        self._upload = upload
         for chunk in _chunks(request, self._service):
-            self._upload.write(chunk)
+            upload.write(chunk)
         self._accept(name)
 
-    def form(self, request: Request) -> None:
+    def form(self, request: Request, upload: Upload) -> None:
         """Every part named `file` is an image."""
-        limit = self._service.settings.max_request_bytes
-        if refusal := announced_too_large(request, limit):
-            raise refusal
-        self._upload = self._service.admit()
+        self._upload = upload
         try:
             for event in _events(request, self._service):
                 if isinstance(event, (File, Field)):

@@ -6,11 +6,14 @@ All of it looks at headers alone: a refused upload's body stays unread.
 from __future__ import annotations
 
 import hmac
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from flask import Flask, Request, Response, redirect, request, session, url_for
+from flask import Flask, Response, redirect, request, session, url_for
+from werkzeug.wrappers import Request
 from werkzeug.wrappers import Response as BaseResponse
 
+from imgpool.config import Settings
 from imgpool.errors import CrossSite, Refused, Unauthorized
 from imgpool.service import Service
 from imgpool.web.problems import refusal_response
@@ -37,7 +40,7 @@ def protect(app: Flask, service: Service) -> None:
             refusal = CrossSite(
                 "This request comes from a page of another site: open imgpool itself, and use its form."
             )
-        elif token is not None and request.endpoint not in OPEN_ENDPOINTS and not _has_token(token):
+        elif token is not None and request.endpoint not in OPEN_ENDPOINTS and not has_token(request, token, session):
             if request.method in ("GET", "HEAD") and request.blueprint == "pages":
                 return redirect(url_for("pages.sign_in", next=request.full_path.rstrip("?")), 303)
             refusal = Unauthorized("Send the server's token as 'Authorization: Bearer TOKEN', or sign in on the page.")
@@ -78,8 +81,19 @@ def right_token(given: str, token: str) -> bool:
     return hmac.compare_digest(given.encode("utf-8", "replace"), token.encode())
 
 
-def _has_token(token: str) -> bool:
-    kind, _, given = request.headers.get("Authorization", "").partition(" ")
+def has_token(asked: Request, token: str, cookie: Mapping[str, object] | None) -> bool:
+    """Whether a request brings the token, or the cookie of a browser that has signed in."""
+    kind, _, given = asked.headers.get("Authorization", "").partition(" ")
     if kind.lower() == "bearer" and right_token(given.strip(), token):
         return True
-    return session.get("signed_in") is True
+    return cookie is not None and cookie.get("signed_in") is True
+
+
+def may_upload(app: Flask, asked: Request, settings: Settings) -> bool:
+    """Whether an upload passes all that `protect` checks, asked outside of Flask's request. False does not say why."""
+    if not from_own_pages(asked):
+        return False
+    if settings.token is None:
+        return True
+    cookie = app.session_interface.open_session(app, asked)  # type: ignore[arg-type]  # looks at the cookie alone
+    return has_token(asked, settings.token, cookie)

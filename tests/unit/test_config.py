@@ -13,13 +13,19 @@ from imgpool.errors import SettingError
 def test_the_defaults_pass_their_own_checks() -> None:
     assert load({}, {}) == Settings()
     for field in FIELDS:
-        if field.default is not None:
+        if field.default not in (None, ()):
             assert (
                 field.metadata["parse"](
                     "auto" if field.default == 0 and "auto" in field.metadata["shown"] else str(field.default)
                 )
                 == field.default
             )
+
+
+def test_networks_of_trusted_proxies() -> None:
+    assert load({"trusted_proxies": "none"}, {}).trusted_proxies == ()
+    told = load({"trusted_proxies": "127.0.0.1, 10.0.0.0/8,2001:db8::/32"}, {}).trusted_proxies
+    assert [str(each) for each in told] == ["127.0.0.1/32", "10.0.0.0/8", "2001:db8::/32"]
 
 
 def test_every_setting_says_what_it_is_for() -> None:
@@ -110,6 +116,10 @@ BAD = [
     ("max_attempts", "0", "from 1 to 100"),
     ("min_upload_bytes_per_s", "1KiB", "a whole number"),
     ("read_timeout_s", "0", "seconds from 0.1 to 3600"),
+    ("max_uploads_per_client", "-1", "from 0 to 100000"),
+    ("trusted_proxies", "nginx", "none, or addresses and networks"),
+    ("trusted_proxies", "10.0.0.1/8", "none, or addresses and networks"),
+    ("trusted_proxies", "", "none, or addresses and networks"),
     ("disk_floor_bytes", "half", "bytes"),
     ("retention_days", "forever", "days from 0 to 36500"),
     ("retention_days", "-1", "days from 0 to 36500"),

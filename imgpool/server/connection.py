@@ -1,0 +1,160 @@
+"""One client's connection: its parser, the pace of its bodies, and what the front stage notes about it.
+
+The headers of a request come from the poller (`imgpool.server.arrivals`); what a thread reads here is the body alone.
+This touches private names of gunicorn 27 (`TConn`, `Parser`): the dependency is pinned, and `tests/system` shows
+each effect on raw sockets.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from contextlib import suppress
+from typing import Any
+
+from gunicorn.http.errors import NoMoreData
+from gunicorn.http.parser import RequestParser
+from gunicorn.http.unreader import SocketUnreader
+from gunicorn.workers.gthread import TConn
+
+from imgpool.config import Settings
+from imgpool.web.admission import Admitted
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+GRACE_S = 10.0
+GRACE_WHEN_FULL_S = 2.0
+
+
+class PacedUnreader(SocketUnreader):  # type: ignore[misc]  # gunicorn ships no types
+    """Reads a body no slower than `least_bytes_per_s` on average, after `GRACE_S` of waiting for the client.
+
+    Only the time spent waiting in `recv` counts: a server that is slow itself does not blame the client.
+    """
+
+    max_body_chunk = 256 * 1024  # more would be copied several times on its way through gunicorn's buffers
+
+    def __init__(self, sock: socket.socket, timeout_s: float, least_bytes_per_s: int) -> None:
+        super().__init__(sock)
+        self._timeout_s = timeout_s
+        self._least = least_bytes_per_s
+        self._let_go = False
+        self.begin_headers()
+
+    def begin_headers(self) -> None:
+        """A new request: its headers are in the buffer, and nothing is read for them."""
+        self._in_body = False
+        self.owes_continue = False
+
+    def begin_body(self, *, owes_continue: bool) -> None:
+        """What is read from now on is the body, and its pace is measured anew."""
+        self._in_body = True
+        self.owes_continue = owes_continue
+        self._waited_s, self._received = 0.0, len(self.buf.getbuffer())  # what came behind the headers
+        self._asked: float | None = None
+
+    def chunk(self, size_hint: int | None = None) -> bytes:
+        """One recv; blocks. TimeoutError when the client is silent for too long, or too slow on average."""
+        if not self._in_body:
+            raise NoMoreData(b"")
+        if self.owes_continue:  # not before: who is refused at the headers need not send the body
+            self.owes_continue = False
+            self.sock.sendall(CONTINUE)
+        allowed = self.sock.gettimeout()
+        if allowed is None or allowed > self._timeout_s:
+            self.sock.settimeout(self._timeout_s)
+        self._asked = asked = time.monotonic()
+        data: bytes = super().chunk(size_hint)
+        self._asked = None
+        self._waited_s += time.monotonic() - asked
+        self._received += len(data)
+        if (self._let_go and not data) or self._slower(self._waited_s, GRACE_S):
+            raise TimeoutError("the client sends too slowly")
+        return data
+
+    def is_slow(self) -> bool:
+        """Whether the client has to make way when another one needs its place. Any thread."""
+        asked = self._asked
+        waiting_s = 0.0 if asked is None else time.monotonic() - asked
+        return self._slower(self._waited_s + waiting_s, GRACE_WHEN_FULL_S)
+
+    def let_go(self) -> None:
+        """End the body of a slow client: its thread wakes up with TimeoutError. Any thread."""
+        self._let_go = True
+        with suppress(OSError):  # closed meanwhile
+            self.sock.shutdown(socket.SHUT_RD)
+
+    def _slower(self, waited_s: float, grace_s: float) -> bool:
+        return waited_s > grace_s and self._received < self._least * waited_s
+
+
+class Parser(RequestParser):  # type: ignore[misc]  # gunicorn ships no types
+    """gunicorn's parser, which looks at a request on the poller and gives it, or its error, to a thread later."""
+
+    _request: Any = None
+    _error: Exception | None = None
+
+    def look(self) -> Any:
+        """The next request, whose headers are in the buffer; None when there is none: the thread hears why."""
+        self._request = self._error = None
+        try:
+            self._request = super().__next__()
+        except Exception as error:  # whatever it is, gunicorn answers it, in a thread
+            self._error = error
+        return self._request
+
+    def __next__(self) -> Any:
+        """Called by gunicorn in a thread."""
+        if self._error is not None:
+            raise self._error
+        return self._request
+
+
+class Connection(TConn):  # type: ignore[misc]  # gunicorn ships no types
+    """A client's connection. Compared and hashed by identity."""
+
+    def __init__(self, cfg: Any, sock: socket.socket, client: Any, server: Any, settings: Settings) -> None:
+        super().__init__(cfg, sock, client, server)
+        self.initialized = True  # gunicorn would make a parser of its own, in a thread
+        self.parser = Parser(cfg, sock, client)
+        self.parser.unreader = PacedUnreader(sock, settings.read_timeout_s, settings.min_upload_bytes_per_s)
+        self.head = bytearray()  # of the next request, as far as it has come; the poller's
+        self.admitted: Admitted | None = None  # the slot for the request that is being served
+        self.answered_at, self.dropped = 0.0, 0  # since when it lingers, and what it sent since
+
+    def look(self) -> Any:
+        """The request whose headers are there, or None when they are no request. Never blocks."""
+        unreader = self.parser.unreader
+        unreader.begin_headers()
+        unreader.unread(bytes(self.head))
+        self.head.clear()
+        request = self.parser.look()
+        expects = request is not None and request._expected_100_continue
+        if expects:
+            request._expected_100_continue = False  # gunicorn would say it before the application is asked
+        unreader.begin_body(owes_continue=expects)
+        return request
+
+    def answer(self, data: bytes) -> None:
+        """Write a short answer to a client that was not answered before: it fits into the socket's empty buffer."""
+        with suppress(OSError):  # the client is gone, or does not read what it asked for before
+            self.sock.sendall(data)
+
+    def body_is_here(self) -> bool:
+        """Whether the body of the request was read, or can be without waiting for the client."""
+        if self.parser.unreader.owes_continue:
+            return False
+        reader = self.parser.mesg.body.reader
+        if hasattr(reader, "length"):
+            return bool(reader.length <= len(self.parser.unreader.buf.getbuffer()))
+        return reader.parser is None  # chunked: only its end says where it ends
+
+    def end_body(self) -> None:
+        """Let whoever reads this connection see its end; what is written to it still arrives. Any thread."""
+        with suppress(OSError):  # closed meanwhile
+            self.sock.shutdown(socket.SHUT_RD)
+
+    def release(self) -> None:
+        """The request is served, or will not be: its place is free again, if it is still held. Idempotent."""
+        admitted, self.admitted = self.admitted, None
+        if admitted is not None:
+            admitted.close()

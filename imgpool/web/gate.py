@@ -1,0 +1,67 @@
+"""The gate: an upload decided on at its headers, before it costs a thread or passes through Flask.
+
+For a server that can ask then, as imgpool's gunicorn worker does. Decides only what the application would decide in
+the same way, with the same checks in the same order; whatever needs a closer look is left to it. Blocks on nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+from typing import Any
+
+from flask import Flask
+from werkzeug import Request
+
+from imgpool.errors import Refused
+from imgpool.service import Service
+from imgpool.service.upload import clean_name
+from imgpool.web.admission import Admission, Admitted
+from imgpool.web.problems import PROBLEM_JSON, problem_fields
+from imgpool.web.proxies import TrustedProxies
+from imgpool.web.security import HEADERS, may_upload
+
+API_UPLOAD = "/api/images"
+UPLOADS = {API_UPLOAD, "/upload"}
+
+
+class Gate:
+    """What can be said of a request at its headers. Any thread."""
+
+    def __init__(self, app: Flask, service: Service, proxies: TrustedProxies, admission: Admission) -> None:
+        self._app, self._service = app, service
+        self._proxies, self._admission = proxies, admission
+
+    def decide(self, environ: dict[str, Any]) -> Admitted | Refused | None:
+        """A slot for an upload, or why it gets none; None when the application has to decide.
+
+        A refusal is not counted yet. Changes the environment.
+        """
+        if environ["REQUEST_METHOD"] != "POST" or environ["PATH_INFO"] not in UPLOADS:
+            return None
+        self._proxies.apply(environ)
+        request = Request(environ)
+        if not may_upload(self._app, request, self._service.settings):
+            return None
+        try:
+            return self._admission.admit(request)
+        except Refused as refusal:
+            return refusal
+
+    def answer(self, environ: dict[str, Any], refusal: Refused) -> tuple[str, list[tuple[str, str]], bytes] | None:
+        """Status, headers, body of a refusal to a program; counts it. None for a page, which the application makes."""
+        if environ["PATH_INFO"] != API_UPLOAD:
+            return None
+        self._service.count_refused(refusal)
+        fields = problem_fields(refusal)
+        name = clean_name(Request(environ).args.get("name", ""))
+        body = json.dumps({**fields, "refused": [{"name": name, **fields}]}, separators=(",", ":")).encode() + b"\n"
+        headers = [
+            ("Content-Type", PROBLEM_JSON),
+            ("Content-Length", str(len(body))),
+            ("Cache-Control", "no-store"),
+            *HEADERS.items(),
+        ]
+        if refusal.retry_after_s is not None:
+            headers.append(("Retry-After", str(refusal.retry_after_s)))
+        return f"{refusal.status} {HTTPStatus(refusal.status).phrase}", headers, body

@@ -1,0 +1,240 @@
+"""What waits for a client costs no thread: headers on their way, answers that nobody reads, bodies that trickle."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, suppress
+from pathlib import Path
+
+import pytest
+
+from pictures import photo
+from rawhttp import connect, elapsed_s, head, read_all, read_answer
+from serving import Server, wait_for
+
+BODY = photo(3000, 2250)
+GET = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+MANY = 200
+
+
+def reserved(server: Server) -> int:
+    return int(server.get("/api/status")["pool"]["queue"]["reserved"])
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with Server(tmp_path_factory.mktemp("front") / "data", "--workers", "1", "--http-threads", "8") as running:
+        yield running
+
+
+# Headers
+
+
+def test_headers_that_drip_hold_nobody_up(server: Server) -> None:
+    with ExitStack() as stack:
+        dripping = [stack.enter_context(closing(connect(server))) for _ in range(MANY)]
+        slowest = 0.0
+        for byte in (b"P", b"O", b"S", b"T", b" ", b"/", b"a"):
+            for sock in dripping:
+                sock.sendall(byte)
+            slowest = max(slowest, elapsed_s(server, "/healthz"), elapsed_s(server, "/status"))
+        status, _, _ = server.upload(photo())
+        assert status == 202
+        print(f"\n{MANY} clients drip their headers at 8 threads: pages took {1000 * slowest:.0f} ms at most")
+        assert slowest < 1
+
+
+def test_headers_that_never_end_get_their_408(tmp_path: Path) -> None:
+    with Server(tmp_path / "data", "--read-timeout-s", "1") as server, closing(connect(server)) as sock:
+        began = time.monotonic()
+        sock.sendall(head(100)[:-2])
+        answer = read_all(sock)
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        assert 0.9 < time.monotonic() - began < 5
+
+
+def test_headers_without_end_are_too_large(server: Server) -> None:
+    with closing(connect(server)) as sock:
+        sock.sendall(head(100)[:-2] + b"".join(b"X-%d: %s\r\n" % (n, b"x" * 1000) for n in range(40)))
+        assert read_all(sock).startswith(b"HTTP/1.1 431 ")
+
+
+@pytest.mark.parametrize(
+    "malformed", [b"GET / HTTP/1.1\nHost: a\n\n", b"nonsense\r\n\r\n", b"\r\n\r\n", b"GET / HTTP/1.1\r\nbad\r\n\r\n"]
+)
+def test_what_is_no_request_is_told_so(server: Server, malformed: bytes) -> None:
+    with closing(connect(server)) as sock:
+        sock.sendall(malformed)
+        assert read_all(sock).startswith(b"HTTP/1.1 400 ")
+
+
+def test_headers_byte_by_byte_make_a_request(server: Server) -> None:
+    with closing(connect(server)) as sock:
+        for byte in b"\r\n" + GET:
+            sock.sendall(bytes([byte]))
+        assert read_answer(sock, "GET")[0] == 200
+
+
+def test_requests_in_one_packet_are_answered_one_after_the_other(server: Server) -> None:
+    picture = photo(320, 240)
+    upload = head(len(picture)) + picture
+    with closing(connect(server)) as sock:
+        sock.sendall(GET + upload + GET + upload[:-10])
+        got = [read_answer_exactly(sock) for _ in range(3)]
+        assert [status for status, _ in got] == [200, 202, 200]
+        sock.sendall(upload[-10:] + GET[:20])
+        status, body = read_answer_exactly(sock)
+        assert status == 202
+        assert len(json.loads(body)["images"]) == 1
+        sock.sendall(GET[20:])
+        assert read_answer_exactly(sock)[0] == 200
+
+
+def read_answer_exactly(sock: socket.socket) -> tuple[int, bytes]:
+    """One answer, and not a byte of the one behind it."""
+    raw = b""
+    while not raw.endswith(b"\r\n\r\n"):
+        byte = sock.recv(1)
+        assert byte, raw
+        raw += byte
+    length = next(int(line[16:]) for line in raw.split(b"\r\n") if line.lower().startswith(b"content-length: "))
+    body = b""
+    while len(body) < length:
+        body += sock.recv(length - len(body))
+    return int(raw[9:12]), body
+
+
+def test_an_answer_before_the_end_of_the_body_ends_the_connection_and_holds_no_thread(server: Server) -> None:
+    with ExitStack() as stack:
+        for _ in range(3 * 8):  # three times as many as there are threads
+            sock = stack.enter_context(closing(connect(server)))
+            sock.sendall(head(100, path="/nothing"))
+            status, headers, _ = read_answer(sock)
+            assert (status, headers["connection"]) == (404, "close")
+        took = elapsed_s(server, "/healthz")
+        print(f"\nafter 24 bodies that nobody reads and nobody sends: {1000 * took:.0f} ms")
+        assert took < 1
+
+
+# Expect: 100-continue
+
+
+def test_who_asks_first_gets_a_100_and_then_his_202(server: Server) -> None:
+    with closing(connect(server)) as sock:
+        sock.sendall(head(len(BODY), "Expect: 100-continue"))
+        assert sock.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        sock.sendall(BODY)
+        assert read_answer(sock)[0] == 202
+
+
+@pytest.mark.parametrize(
+    ("lines", "path", "length", "status"),
+    [
+        ((), "/api/images", 1 << 40, b"413"),
+        (("Content-Type: multipart/form-data; boundary=x",), "/api/images", 1 << 50, b"413"),
+        (("Content-Type: multipart/form-data",), "/api/images", 1000, b"400"),
+        (("Sec-Fetch-Site: cross-site",), "/api/images", 1000, b"403"),
+        (("Origin: http://evil.example",), "/upload", 1000, b"403"),
+        ((), "/nothing", 1000, b"404"),
+        ((), "/api/status", 1000, b"405"),
+    ],
+)
+def test_who_asks_first_and_is_refused_gets_no_100(
+    server: Server, lines: tuple[str, ...], path: str, length: int, status: bytes
+) -> None:
+    with closing(connect(server)) as sock:
+        sock.sendall(head(length, "Expect: 100-continue", *lines, path=path))
+        answer = read_all(sock)
+        assert answer.startswith(b"HTTP/1.1 " + status), answer
+        assert b"100 Continue" not in answer
+
+
+# After the answer
+
+
+def test_clients_that_linger_after_a_refusal_hold_nobody_up(tmp_path: Path) -> None:
+    with (
+        Server(tmp_path / "data", "--workers", "1", "--queue-capacity", "1", "--http-threads", "8") as server,
+        ExitStack() as stack,
+    ):
+        holder = stack.enter_context(closing(connect(server)))
+        holder.sendall(head(len(BODY)) + BODY[:100_000])
+        wait_for(lambda: reserved(server) == 1, "the slot to be held")
+        slowest = 0.0
+        for number in range(MANY):
+            sock = stack.enter_context(closing(connect(server)))
+            sock.sendall(head(1_000_000) + b"x" * 1000 * (number % 3))
+            assert read_answer(sock)[0] == 503
+            if number % 20 == 0:
+                slowest = max(slowest, elapsed_s(server, "/healthz"), elapsed_s(server, "/status"))
+        print(f"\n{MANY} refused clients linger at 8 threads: pages took {1000 * slowest:.0f} ms at most")
+        assert slowest < 1
+
+
+# Slow bodies
+
+
+def test_a_slow_upload_keeps_its_place_until_another_one_wants_it(tmp_path: Path) -> None:
+    with (
+        Server(tmp_path / "data", "--workers", "1", "--queue-capacity", "1") as server,
+        closing(connect(server)) as slow,
+    ):
+        slow.sendall(head(len(BODY)) + BODY[:10])
+        wait_for(lambda: reserved(server) == 1, "the slot to be held")
+        time.sleep(2.5)  # beyond the short grace
+        assert reserved(server) == 1, "nobody else wants its place"
+        asked = time.monotonic()
+        status, _, _ = server.upload(photo())
+        took = time.monotonic() - asked
+        print(f"\nan upload that found every place held by a slow one: 202 after {1000 * took:.0f} ms")
+        assert status == 202
+        assert took < 1
+        status, _, body = read_answer(slow)
+        assert (status, json.loads(body)["type"]) == (408, "/problems/too-slow")
+
+
+def test_an_upload_that_is_not_slow_keeps_its_place(tmp_path: Path) -> None:
+    options = ("--workers", "1", "--queue-capacity", "1", "--min-upload-bytes-per-s", "100")
+    with Server(tmp_path / "data", *options) as server, closing(connect(server)) as steady:
+        steady.sendall(head(len(BODY)) + BODY[:10_000])
+        wait_for(lambda: reserved(server) == 1, "the slot to be held")
+        time.sleep(2.5)
+        assert server.upload(photo())[0] == 503
+        steady.sendall(BODY[10_000:])
+        assert read_answer(steady)[0] == 202
+
+
+def test_slow_clients_in_great_number_keep_nobody_out(tmp_path: Path) -> None:
+    """200 bodies at a byte a second and 200 headers that never end, against an ordinary upload and the status page."""
+    with Server(tmp_path / "data", "--workers", "1", "--queue-capacity", "16") as server, ExitStack() as stack:
+        bodies = [stack.enter_context(closing(connect(server))) for _ in range(MANY)]
+        heads = [stack.enter_context(closing(connect(server))) for _ in range(MANY)]
+        for sock in bodies:
+            sock.sendall(head(1_000_000) + BODY[:10])
+        for sock in heads:
+            sock.sendall(head(1_000_000)[:-4])
+        waits: list[float] = []
+        pages: list[float] = []
+        for second in range(12):
+            for sock in (*bodies, *heads):
+                with suppress(OSError):  # let go of
+                    sock.sendall(b"x")
+            time.sleep(1)
+            pages.append(elapsed_s(server, "/status"))
+            if second >= 2:
+                asked = time.monotonic()
+                assert server.upload(photo(320, 240))[0] == 202
+                waits.append(time.monotonic() - asked)
+        counts = server.get("/api/status")["refused_by"]
+        print(
+            f"\n200 slow bodies and 200 slow headers: 10 uploads of 10 got in, the slowest after {max(waits):.3f} s; "
+            f"/status took {max(pages):.3f} s at most; refused: {counts}"
+        )
+        assert max(waits) < 1
+        assert max(pages) < 1
+        assert counts["too_slow"] == 16, "each of those that had a place"
+        assert all(b" 408 " in read_all(sock) for sock in heads)
+        assert server.wait_until_settled()["done"] == 10
