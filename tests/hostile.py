@@ -173,7 +173,7 @@ def bmp(width: int, height: int, compression: int, pixels: bytes, bits: int = 8)
 def _zip_of_a_script() -> bytes:
     with io.BytesIO() as file:
         with zipfile.ZipFile(file, "w") as archive:
-            archive.writestr("run.js", "alert(1)")
+            archive.writestr(zipfile.ZipInfo("run.js"), "alert(1)")
         return file.getvalue()
 
 
