@@ -8,7 +8,8 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -143,3 +144,49 @@ def prune(older_than: str, **options: str | None) -> None:
     except (ImgpoolError, StoreError) as error:
         _fail(str(error), 1)
     click.echo(f"{removed} images deleted")
+
+
+@main.command("load")
+@click.argument("url")
+@click.option("--users", metavar="N[,N...]", help="simultaneous users, in steps when several are given  [default: 20]")
+@click.option("--rate", metavar="R[,R...]", help="arrivals per second instead: they come whatever the server does")
+@click.option("--hold-s", default=30.0, show_default=True, help="seconds for which each step is held")
+@click.option("--ramp-s", default=0.0, show_default=True, help="seconds of climbing to each step")
+@click.option("--follow-s", default=60.0, show_default=True, help="longest wait for accepted images at the end")
+@click.option(
+    "--client",
+    "clients",
+    multiple=True,
+    default=["polite"],
+    show_default=True,
+    type=click.Choice(["polite", "impatient", "rude", "slow", "once"]),
+    help="how clients take a no; several share the load equally",
+)
+@click.option("--images", multiple=True, type=click.Path(path_type=Path), metavar="FILE|DIR", help="what to upload")
+@click.option("--token", envvar="IMGPOOL_TOKEN", help="the server's token [IMGPOOL_TOKEN]")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), metavar="FILE", help="the result; - for stdout")
+@click.option("--report", "html_file", type=click.Path(path_type=Path), metavar="FILE.html", help="a page with plots")
+@click.option("--yes-this-is-my-server", "consent", is_flag=True, help="needed for any but this machine")
+def load_command(url: str, clients: tuple[str, ...], images: tuple[Path, ...], **options: Any) -> None:
+    """Load-test the imgpool at URL. Needs the extra imgpool[load]; see docs/load-testing.md.
+
+    Exit status 0 when the test was made, whatever it found; 2 when it could not be made so; 1 when no upload got an
+    answer.
+    """
+    with _load_extra():
+        from imgpool.load.command import load_test
+    from imgpool.load.target import LoadError
+
+    try:
+        result = load_test(url, clients=list(clients), images=list(images), say=click.echo, **options)
+    except LoadError as error:
+        _fail(str(error), SETTING_ERROR)
+    sys.exit(0 if result["answers"]["accepted"] + result["answers"]["refused"] else 1)
+
+
+@contextmanager
+def _load_extra() -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        _fail(f"{error.name} is missing: this command needs the extra, pip install 'imgpool[load]'", 1)

@@ -12,6 +12,7 @@ from flask import Blueprint, Response, current_app, jsonify, request, send_file
 from imgpool.errors import Draining
 from imgpool.service import STATES, Service, State
 from imgpool.service.records import ImageRecord
+from imgpool.service.usage import usage
 from imgpool.web.admission import Admission
 from imgpool.web.metrics import metrics_text
 from imgpool.web.problems import problem, problem_fields, refusal_response, with_retry_after
@@ -142,7 +143,7 @@ def status() -> Response:
 @api.get("/metrics")
 def metrics() -> Response:
     """The same for Prometheus."""
-    text, content_type = metrics_text(service().status())
+    text, content_type = metrics_text(service().status(), usage())
     return Response(text, content_type=content_type)
 
 

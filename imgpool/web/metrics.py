@@ -10,12 +10,14 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 from prometheus_client.registry import Collector
 
 from imgpool.service import Status
+from imgpool.service.usage import Usage
 
 COUNTERS = {
     "imgpool_uploads_accepted": "Uploads accepted since the start",
     "imgpool_uploads_refused": "Uploads refused since the start, by reason",
     "imgpool_images_done": "Images processed since the start",
     "imgpool_images_failed": "Images failed since the start",
+    "imgpool_cpu_seconds": "CPU time of the server and its decoder children since the start",
 }
 GAUGES = {
     "imgpool_accepting": "1 when an upload would be taken now",
@@ -30,22 +32,28 @@ GAUGES = {
     "imgpool_wait_seconds": "Wait in the queue of the last 1000 images, by quantile",
     "imgpool_service_seconds": "Processing time of the last 1000 images, by quantile",
     "imgpool_disk_free_bytes": "Free space for originals and variants",
+    "imgpool_memory_bytes": "Resident memory of the server and its decoder children",
     "imgpool_uptime_seconds": "Time since the start",
 }
 
 
 class _Snapshot(Collector):
-    def __init__(self, status: Status) -> None:
+    def __init__(self, status: Status, used: Usage | None) -> None:
         self._status = status
+        self._usage = used
 
     def collect(self) -> Iterable[Metric]:
         status, measured, counts = self._status, self._status.measured, self._status.counts
-        for name, value in (
+        usage = self._usage
+        counters: tuple[tuple[str, float | None], ...] = (
             ("imgpool_uploads_accepted", measured.accepted),
             ("imgpool_images_done", measured.done),
             ("imgpool_images_failed", measured.failed),
-        ):
-            yield CounterMetricFamily(name, COUNTERS[name], value=value)
+            ("imgpool_cpu_seconds", usage.cpu_s if usage else None),
+        )
+        for name, value in counters:
+            if value is not None:
+                yield CounterMetricFamily(name, COUNTERS[name], value=value)
         refused = CounterMetricFamily("imgpool_uploads_refused", COUNTERS["imgpool_uploads_refused"], labels=["reason"])
         for reason, number in sorted(measured.refused_by.items()):
             refused.add_metric([reason], number)
@@ -60,6 +68,7 @@ class _Snapshot(Collector):
             ("imgpool_results_buffered", status.results.buffered),
             ("imgpool_wait_estimate_seconds", status.wait_estimate_s),
             ("imgpool_disk_free_bytes", status.free_bytes),
+            ("imgpool_memory_bytes", usage.memory_bytes if usage else None),
             ("imgpool_uptime_seconds", status.uptime_s),
         )
         for name, gauge in gauges:
@@ -80,8 +89,8 @@ class _Snapshot(Collector):
             yield family
 
 
-def metrics_text(status: Status) -> tuple[bytes, str]:
+def metrics_text(status: Status, used: Usage | None) -> tuple[bytes, str]:
     """The exposition text and its content type."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Snapshot(status))
+    registry.register(_Snapshot(status, used))
     return generate_latest(registry), CONTENT_TYPE_PLAIN_0_0_4

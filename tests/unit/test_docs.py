@@ -14,6 +14,7 @@ from imgpool.web import create_app
 from imgpool.web.metrics import COUNTERS, GAUGES
 
 TOP = Path(__file__).parent.parent.parent
+LOAD_COMMANDS = ("load",)
 README = (TOP / "README.md").read_text()
 
 
@@ -52,7 +53,9 @@ def test_the_readme_names_nothing_that_is_not_there() -> None:
     assert set(re.findall(r"`imgpool ([a-z]+)", README)) == set(main.commands)
 
 
-@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "sample_images/README.md"])
+@pytest.mark.parametrize(
+    "document", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "sample_images/README.md", "docs/load-testing.md"]
+)
 def test_links_and_pictures_lead_somewhere(document: str) -> None:
     text = (TOP / document).read_text()
     for target in re.findall(r"\]\(([^)#]+)\)", text):
@@ -67,3 +70,11 @@ def test_the_two_commands_are_one_line_each() -> None:
     assert len(commands) == 2
     assert commands[0].endswith("imgpool serve")
     assert commands[1].endswith("pytest")
+
+
+def test_every_option_of_a_load_test_is_in_its_document() -> None:
+    text = (TOP / "docs/load-testing.md").read_text()
+    for name in LOAD_COMMANDS:
+        for parameter in main.commands[name].params:
+            for flag in parameter.opts:
+                assert not flag.startswith("--") or f"`{flag}" in text, f"{name} {flag}"

@@ -60,3 +60,9 @@ def test_every_metric_is_told_and_has_its_words(web: Callable[..., Web], images:
     site.raw(images["text"])
     site.service.until(lambda: site.service.measures.snapshot().done == 1)
     assert set(scraped(site)) == {f"{name}_total" for name in COUNTERS} | set(GAUGES)
+
+
+def test_memory_and_cpu_of_the_server_are_told(web: Callable[..., Web]) -> None:
+    found = scraped(web())
+    assert found["imgpool_memory_bytes"][""] > 20 * 1024**2
+    assert found["imgpool_cpu_seconds_total"][""] > 0.01
