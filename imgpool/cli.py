@@ -35,9 +35,11 @@ def settings_options(*names: str) -> Callable[[Command], Command]:
     def add(command: Command) -> Command:
         for field in reversed([field for field in FIELDS if not names or field.name in names]):
             help_text = f"{field.metadata['help']}  [default: {field.metadata['shown']}; {variable(field.name)}]"
-            command = click.option(option(field.name), metavar=field.name.split("_")[-1].upper(), help=help_text)(
-                command
-            )
+            switch: dict[str, Any] = {}
+            if isinstance(field.default, bool):  # the option's name alone is enough
+                switch = {"is_flag": False, "flag_value": "yes"}
+            metavar = "[yes|no]" if switch else field.name.split("_")[-1].upper()
+            command = click.option(option(field.name), metavar=metavar, help=help_text, **switch)(command)
         return click.option("--config", metavar="FILE.toml", help="file with settings [IMGPOOL_CONFIG]")(command)
 
     return add

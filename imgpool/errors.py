@@ -164,6 +164,12 @@ class CrossSite(Refused):
     reason, status, title = "cross_site", 403, "Requests from other sites are refused"
 
 
+class WrongHost(Refused):
+    """The Host header names another server: a web page may have pointed its own name at this one (DNS rebinding)."""
+
+    reason, status, title = "wrong_host", 421, "This server has another name"
+
+
 class Unauthorized(Refused):
     """The token is missing or wrong."""
 

@@ -75,17 +75,18 @@ function drawLanes(root, lanes, nameOf) {
 
 function drawLane(node, lane, nameOf) {
   const part = (name) => node.querySelector(`[data-lane="${name}"]`);
-  const busy = lane.image !== null;
-  node.dataset.busy = busy ? "yes" : "no";
-  node.querySelector(".place").dataset.place = busy ? "buffered" : "free";
+  const known = lane.image !== null; // others' images have no ID here
+  node.dataset.busy = lane.busy ? "yes" : "no";
+  node.querySelector(".place").dataset.place = lane.busy ? "buffered" : "free";
   setText(part("worker"), lane.worker.replace("imgpool-", "").replaceAll("-", " "));
-  part("idle").hidden = busy;
-  part("image").hidden = !busy;
-  if (busy) {
+  part("idle").hidden = lane.busy;
+  part("other").hidden = !lane.busy || known;
+  part("image").hidden = !known;
+  if (known) {
     part("image").href = pageOf(lane.image);
-    setText(part("image"), nameOf(lane.image) ?? lane.image.slice(0, 8));
+    setText(part("image").querySelector("bdi"), nameOf(lane.image) ?? lane.image.slice(0, 8));
   }
-  setText(part("time"), busy ? seconds(lane.for_s) : "");
+  setText(part("time"), lane.busy ? seconds(lane.for_s) : "");
 }
 
 /** The address of an image's page; the page itself says what such addresses look like. */

@@ -55,7 +55,7 @@ function row(file, index) {
   node.querySelector(".chosen-size").textContent = bytes(file.size);
   node.querySelector(".chosen-warning").hidden = file.size <= maxBytes;
   const remove = node.querySelector("button");
-  remove.querySelector("span").textContent = ` ${file.name}`;
+  remove.querySelector("bdi").textContent = ` ${file.name}`;
   remove.addEventListener("click", () => {
     choose(chosen.filter((each) => each !== file));
     // The focus goes to the next file's button, or back to where files are chosen.

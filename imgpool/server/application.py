@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 import sys
+from functools import partial
 from typing import Any
 
 from flask import Flask
@@ -15,6 +16,7 @@ from imgpool.errors import SettingError
 from imgpool.server.worker import Worker
 from imgpool.service import Service
 from imgpool.web import create_app
+from imgpool.web.reach import check_reach
 
 SPARE_THREADS = 32  # for status, pages and refusals, beside one for each upload that is admitted
 STOP_MARGIN_S = 10.0
@@ -43,7 +45,7 @@ def gunicorn_options(settings: Settings) -> dict[str, Any]:
         "preload_app": False,  # threads do not survive the fork
         "control_socket_disable": True,
         "on_starting": _refuse_more_workers,
-        "when_ready": _ignore_signals_that_add_workers,
+        "when_ready": partial(_before_the_first_worker, settings),
         "loglevel": "warning",
     }
 
@@ -55,8 +57,16 @@ def _refuse_more_workers(arbiter: Any) -> None:
         sys.exit(2)
 
 
-def _ignore_signals_that_add_workers(arbiter: Any) -> None:
-    """gunicorn answers these with a second worker process or a second master: here that would end the service."""
+def _before_the_first_worker(settings: Settings, arbiter: Any) -> None:
+    """The sockets are there, wherever they came from (`-b`, systemd); nobody is answered yet."""
+    try:
+        for listener in arbiter.LISTENERS:
+            if isinstance(name := listener.getsockname(), tuple):  # a Unix socket is not on the net
+                check_reach(settings, name[0])
+    except SettingError as error:
+        sys.stderr.write(f"imgpool: {error}\n")
+        sys.exit(2)
+    # gunicorn answers these with a second worker process or a second master: here that would end the service.
     for number in (signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)
 
@@ -100,6 +110,7 @@ def serve(settings: Settings) -> None:
     Raises `SettingError`, `DataDirectoryInUse` or `StoreError` when it could not: here, in one line, and not from a
     worker process that gunicorn would report in five.
     """
+    check_reach(settings, settings.host)
     service = Service(settings)
     service.open()
     service.close()

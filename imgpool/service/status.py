@@ -11,7 +11,7 @@ from imgpool.service.records import Counts
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """One worker: the image it works on and for how long, or None."""
+    """One worker: the image it works on and for how long. Idle when `for_s` is None."""
 
     worker: str
     image: str | None

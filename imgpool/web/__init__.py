@@ -15,14 +15,15 @@ from types import FrameType
 from typing import Any
 
 import click
-from flask import Flask
+from flask import Flask, request
 from flask.logging import default_handler
+from flask.sessions import SecureCookieSessionInterface
 from werkzeug.exceptions import HTTPException
 from werkzeug.serving import is_running_from_reloader
 
 import imgpool
 from imgpool.config import Settings, load
-from imgpool.errors import Refused
+from imgpool.errors import Refused, SettingError
 from imgpool.service import Service, StoreError
 from imgpool.service.ownership import secret_key
 from imgpool.web.admission import Admission
@@ -31,7 +32,9 @@ from imgpool.web.gate import Gate
 from imgpool.web.pages import pages
 from imgpool.web.problems import http_error, refusal_response, store_error
 from imgpool.web.proxies import TrustedProxies
-from imgpool.web.security import protect
+from imgpool.web.reach import check_reach
+from imgpool.web.security import Guard, protect
+from imgpool.web.visitors import Visitors
 
 log = logging.getLogger(__name__)
 
@@ -40,25 +43,26 @@ def create_app(settings: Settings | None = None, service: Service | None = None)
     """The WSGI application. Raises `SettingError` for settings that cannot be used."""
     if service is None:
         service = Service(settings or load())
-        if _served_by_flask_run():
-            _run_until_exit(service)
+        if (host := _host_of_flask_run()) is not None:
+            _run_until_exit(service, host)
     app = Flask("imgpool", template_folder=str(_beside("templates")), static_folder=str(_beside("static")))
     admission = Admission(service)
     proxies = TrustedProxies(app.wsgi_app, service.settings.trusted_proxies)
     app.wsgi_app = proxies  # type: ignore[method-assign]
     app.extensions["imgpool"] = service
     app.extensions["imgpool.admission"] = admission
-    app.extensions["imgpool.gate"] = Gate(app, service, proxies, admission)
+    app.session_interface = _Cookies()
     app.config.update(
         SESSION_COOKIE_HTTPONLY=True,
-        SESSION_COOKIE_SAMESITE="Strict",
+        # Not Strict: a link from elsewhere would come without the cookie, and give an anonymous uploader a new name.
+        SESSION_COOKIE_SAMESITE="Lax",
         SESSION_COOKIE_NAME="imgpool",
         MAX_FORM_MEMORY_SIZE=64 * 1024,  # the sign-in form; uploads never pass through Flask's form parser
         MAX_CONTENT_LENGTH=None,
     )
+    key = ""
     if service.settings.token is not None:
-        # With the token in it, a changed token signs everybody out.
-        app.secret_key = secret_key(service.settings.data_dir) + service.settings.token
+        app.secret_key = key = secret_key(service.settings.data_dir)
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the contract's order reads better
     app.register_blueprint(api)
     app.register_blueprint(pages)
@@ -66,8 +70,19 @@ def create_app(settings: Settings | None = None, service: Service | None = None)
     app.register_error_handler(Refused, refusal_response)
     app.register_error_handler(StoreError, store_error)
     app.context_processor(_version)
-    protect(app, service)
+    app.extensions["imgpool.visitors"] = visitors = Visitors(service.settings, key)
+    guard = Guard(app, service.settings, visitors)
+    app.extensions["imgpool.gate"] = Gate(guard, service, proxies, admission)
+    protect(app, service, guard)
     return app
+
+
+class _Cookies(SecureCookieSessionInterface):
+    """Signed cookies, that travel encrypted only when they came to be so."""
+
+    def get_cookie_secure(self, app: Flask) -> bool:
+        """Asked by Flask for each cookie that it sets."""
+        return request.is_secure
 
 
 def _version() -> dict[str, Any]:
@@ -81,18 +96,24 @@ def _beside(name: str) -> Path:
     return inside if inside.is_dir() else package.parent / name
 
 
-def _served_by_flask_run() -> bool:
-    """Whether `flask run` makes this application to serve it, and not its reloader's watching parent."""
+def _host_of_flask_run() -> str | None:
+    """Where `flask run` will listen, when it makes this application to serve it; None for its reloader's watching
+    parent and for everybody else.
+    """
     context = click.get_current_context(silent=True)
     if context is None or context.info_name != "run":
-        return False
+        return None
     reloads = context.params.get("reload")
     if reloads is None:
         reloads = context.params.get("debug") or False
-    return is_running_from_reloader() or not reloads
+    return str(context.params.get("host", "127.0.0.1")) if is_running_from_reloader() or not reloads else None
 
 
-def _run_until_exit(service: Service) -> None:
+def _run_until_exit(service: Service, host: str) -> None:
+    try:
+        check_reach(service.settings, host)
+    except SettingError as error:
+        raise click.UsageError(str(error)) from None
     logging.basicConfig(level=logging.INFO, handlers=[default_handler])
     service.start()
     atexit.register(service.stop)

@@ -10,25 +10,19 @@ from typing import Any, cast
 from flask import Blueprint, Response, current_app, jsonify, request, send_file
 
 from imgpool.errors import Draining
-from imgpool.service import STATES, Service, State
 from imgpool.service.records import ImageRecord
 from imgpool.service.usage import usage
 from imgpool.web.admission import Admission
 from imgpool.web.metrics import metrics_text
 from imgpool.web.problems import problem, problem_fields, refusal_response, with_retry_after
 from imgpool.web.receive import Received, receive
-from imgpool.web.represent import image_json, image_url, status_json
+from imgpool.web.represent import image_json, image_url
+from imgpool.web.sight import delete_visible, page_arguments, page_of_images, service, told_status, visible
+from imgpool.web.visitors import visitor
 
 api = Blueprint("api", __name__)
 
-MAX_PAGE = 200
-DEFAULT_PAGE = 50
 IMMUTABLE = "max-age=31536000, immutable"
-
-
-def service() -> Service:
-    """The service behind this application."""
-    return cast(Service, current_app.extensions["imgpool"])
 
 
 def admission() -> Admission:
@@ -39,7 +33,7 @@ def admission() -> Admission:
 @api.post("/api/images")
 def upload() -> Response:
     """Take images: 202 when at least one was accepted, else the first refusal as a problem."""
-    received = receive(service(), admission(), request)
+    received = receive(service(), admission(), request, visitor().owner)
     refused = [{"name": name, **problem_fields(refusal)} for name, refusal in received.refused]
     if not received.accepted:
         return refusal_response(received.refused[0][1], refused=refused)
@@ -69,32 +63,10 @@ def images() -> Response:
     return jsonify_with_etag({"images": page, "next": following})
 
 
-def page_arguments() -> tuple[State | None, int, int | None]:
-    """state, limit and cursor of the query; raises ValueError with a sentence."""
-    state, limit, cursor = (request.args.get(name) for name in ("state", "limit", "cursor"))
-    if state is not None and state not in STATES:
-        raise ValueError(f"state is one of {', '.join(STATES)}.")
-    if limit is not None and not (
-        limit.isascii() and limit.isdigit() and len(limit) <= 9 and 1 <= int(limit) <= MAX_PAGE
-    ):
-        raise ValueError(f"limit is a whole number from 1 to {MAX_PAGE}.")
-    if cursor is not None and not (cursor.isascii() and cursor.isdigit() and len(cursor) <= 18):
-        raise ValueError("cursor is what an earlier answer gave as next.")
-    return state, int(limit or DEFAULT_PAGE), int(cursor) if cursor else None
-
-
-def page_of_images(state: State | None, limit: int, before: int | None) -> tuple[list[dict[str, Any]], str | None]:
-    """The images as JSON, and the cursor of the next page when there is one."""
-    records = service().page(state, limit + 1, before)
-    more = len(records) > limit
-    records = records[:limit]
-    return [image_json(record) for record in records], str(records[-1].sequence) if more else None
-
-
 @api.get("/api/images/<image_id>")
 def image(image_id: str) -> Response:
     """One image."""
-    record = service().get(image_id)
+    record = visible(image_id)
     return jsonify_with_etag(image_json(record)) if record else no_such_image()
 
 
@@ -106,7 +78,7 @@ def no_such_image() -> Response:
 @api.get("/api/images/<image_id>/<variant>")
 def variant(image_id: str, variant: str) -> Response:
     """The file of a variant: immutable, so it is asked for once."""
-    record = service().get(image_id)
+    record = visible(image_id)
     if record is None:
         return no_such_image()
     return _send_variant(record, variant)
@@ -131,13 +103,13 @@ def _send_variant(record: ImageRecord, name: str) -> Response:
 @api.delete("/api/images/<image_id>")
 def delete(image_id: str) -> Response:
     """Forget an image: original, variants, record."""
-    return Response(status=204) if service().delete(image_id) else no_such_image()
+    return Response(status=204) if delete_visible(image_id) else no_such_image()
 
 
 @api.get("/api/status")
 def status() -> Response:
     """The whole service at a glance; answered with 304 when nothing changed since the ETag."""
-    return jsonify_with_etag(status_json(service().status(), service()), unless_changed="uptime_s")
+    return jsonify_with_etag(told_status(), unless_changed="uptime_s")
 
 
 @api.get("/metrics")

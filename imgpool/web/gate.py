@@ -10,7 +10,6 @@ import json
 from http import HTTPStatus
 from typing import Any
 
-from flask import Flask
 from werkzeug import Request
 
 from imgpool.errors import Refused
@@ -19,7 +18,7 @@ from imgpool.service.upload import clean_name
 from imgpool.web.admission import Admission, Admitted
 from imgpool.web.problems import PROBLEM_JSON, problem_fields
 from imgpool.web.proxies import TrustedProxies
-from imgpool.web.security import HEADERS, may_upload
+from imgpool.web.security import HEADERS, Guard
 
 API_UPLOAD = "/api/images"
 UPLOADS = {API_UPLOAD, "/upload"}
@@ -28,8 +27,8 @@ UPLOADS = {API_UPLOAD, "/upload"}
 class Gate:
     """What can be said of a request at its headers. Any thread."""
 
-    def __init__(self, app: Flask, service: Service, proxies: TrustedProxies, admission: Admission) -> None:
-        self._app, self._service = app, service
+    def __init__(self, guard: Guard, service: Service, proxies: TrustedProxies, admission: Admission) -> None:
+        self._guard, self._service = guard, service
         self._proxies, self._admission = proxies, admission
 
     def decide(self, environ: dict[str, Any]) -> Admitted | Refused | None:
@@ -41,7 +40,7 @@ class Gate:
             return None
         self._proxies.apply(environ)
         request = Request(environ)
-        if not may_upload(self._app, request, self._service.settings):
+        if not self._guard.may_upload(request):
             return None
         try:
             return self._admission.admit(request)

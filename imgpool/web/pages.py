@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, make_response, redirect, render_template, request, session, url_for
+from flask import (
+    Blueprint,
+    Response,
+    current_app,
+    make_response,
+    redirect,
+    render_template,
+    request,
+    session,
+    url_for,
+)
 from werkzeug.wrappers import Response as BaseResponse
 
 from imgpool.errors import Draining
 from imgpool.imaging.formats import INPUT_FORMATS
-from imgpool.web.api import accepted_json, admission, no_such_image, page_arguments, page_of_images, service
+from imgpool.web.api import accepted_json, admission, no_such_image
 from imgpool.web.problems import CLOSE_CONNECTION, problem, problem_fields
 from imgpool.web.receive import receive
-from imgpool.web.represent import image_json, status_json
-from imgpool.web.security import right_token
+from imgpool.web.represent import image_json
+from imgpool.web.sight import delete_visible, page_arguments, page_of_images, service, told_status, visible
+from imgpool.web.visitors import Visitors, visitor
 
 pages = Blueprint("pages", __name__)
 
@@ -23,7 +34,7 @@ def upload_page() -> str:
     """The upload form."""
     settings = service().settings
     try:
-        status = status_json(service().status(), service())
+        status = told_status()
     except Draining:
         status = None
     return render_template(
@@ -39,7 +50,7 @@ def upload_page() -> str:
 @pages.post("/upload")
 def upload() -> BaseResponse:
     """The form's target: on to the status page, or a page that says what was refused and why."""
-    received = receive(service(), admission(), request)
+    received = receive(service(), admission(), request, visitor().owner)
     if not received.refused:
         return redirect(url_for("pages.status_page"), 303)
     waits = [refusal.retry_after_s for _, refusal in received.refused if refusal.retry_after_s is not None]
@@ -68,7 +79,7 @@ def status_page() -> str | Response:
     images, following = page_of_images(state, limit, before)
     return render_template(
         "status.html",
-        status=status_json(service().status(), service()),
+        status=told_status(),
         images=images,
         next=following,
         state=state,
@@ -78,29 +89,28 @@ def status_page() -> str | Response:
 @pages.get("/images/<image_id>")
 def image_page(image_id: str) -> str | Response:
     """One image with its variants, or why it failed."""
-    record = service().get(image_id)
+    record = visible(image_id)
     return render_template("image.html", image=image_json(record)) if record else no_such_image()
 
 
 @pages.post("/images/<image_id>/delete")
 def delete_image(image_id: str) -> BaseResponse:
     """The delete button's target."""
-    return redirect(url_for("pages.status_page"), 303) if service().delete(image_id) else no_such_image()
+    return redirect(url_for("pages.status_page"), 303) if delete_visible(image_id) else no_such_image()
 
 
 @pages.route("/sign-in", methods=["GET", "POST"])
 def sign_in() -> BaseResponse | str:
-    """Ask for the token; a right one is remembered in a signed cookie, not the token itself."""
+    """Ask for a token; a right one is remembered in a signed cookie, not the token itself."""
     request.max_content_length = SIGN_IN_BYTES  # Flask's form parser would keep a large part in a temporary file
-    token, target = service().settings.token, _local_path(request.values.get("next", ""))
-    if token is None:
+    target = _local_path(request.values.get("next", ""))
+    if service().settings.token is None:
         return redirect(target, 303)
     if request.method != "POST":
         return render_template("sign_in.html", failed=False, next=target)
-    if not right_token(request.form.get("token", ""), token):
+    visitors: Visitors = current_app.extensions["imgpool.visitors"]
+    if not visitors.sign_in(request.form.get("token", ""), request.remote_addr, session):
         return make_response(render_template("sign_in.html", failed=True, next=target), 401)
-    session.clear()
-    session["signed_in"] = True
     return redirect(target, 303)
 
 

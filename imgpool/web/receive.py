@@ -36,11 +36,11 @@ class Received:
     refused: list[tuple[str, Refused]] = field(default_factory=list)
 
 
-def receive(service: Service, admission: Admission, request: Request) -> Received:
-    """Take all images of a request. Blocks on the client and the disk. Never raises `Refused`: refusals are in
-    the result, and counted. At least one image is accepted or refused.
+def receive(service: Service, admission: Admission, request: Request, owner: str | None = None) -> Received:
+    """Take all images of a request, as `owner`'s. Blocks on the client and the disk. Never raises `Refused`:
+    refusals are in the result, and counted. At least one image is accepted or refused.
     """
-    receiver = _Receiver(service)
+    receiver = _Receiver(service, owner)
     name = request.args.get("name", "")
     try:
         with admission.held(request) as admitted:
@@ -58,9 +58,9 @@ def receive(service: Service, admission: Admission, request: Request) -> Receive
 class _Receiver:
     """One request's images. `_upload` is the one being received, or a slot taken ahead for the next."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, owner: str | None) -> None:
         self.received = Received()
-        self._service = service
+        self._service, self._owner = service, owner
         self._upload: Upload | None = None
         self._name: str | None = None  # of the part being received; None: this part is skipped
         self._files = 0
@@ -128,7 +128,7 @@ class _Receiver:
 
     def _accept(self, name: str) -> None:
         assert self._upload is not None  # noqa: S101
-        self.received.accepted.append(self._upload.accept(name))
+        self.received.accepted.append(self._upload.accept(name, self._owner))
         self._service.count_accepted()
         self._upload = None
 

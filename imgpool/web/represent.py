@@ -53,7 +53,13 @@ def status_json(status: Status, service: Service) -> dict[str, Any]:
             "queue": {"capacity": queue.capacity, "buffered": queue.buffered, "reserved": queue.reserved},
             "results": {"capacity": status.results.capacity, "buffered": status.results.buffered},
             "lanes": [
-                {"worker": lane.worker, "image": lane.image, "for_s": rounded(lane.for_s)} for lane in status.lanes
+                {
+                    "worker": lane.worker,
+                    "busy": lane.for_s is not None,
+                    "image": lane.image,
+                    "for_s": rounded(lane.for_s),
+                }
+                for lane in status.lanes
             ],
             "why": service.choice.reason,
         },

@@ -1,25 +1,31 @@
-"""Who may ask: the token, requests from other sites, and the headers that keep pages to themselves.
+"""What a request has to pass before it is answered: its Host header, where it comes from, and its visitor's rights.
 
-All of it looks at headers alone: a refused upload's body stays unread.
+All of it looks at headers alone: a refused upload's body stays unread. An endpoint that is named in none of the sets
+here asks for the token, when there is one.
 """
 
 from __future__ import annotations
 
-import hmac
-from collections.abc import Mapping
+import ipaddress
+import re
 from urllib.parse import urlsplit
 
-from flask import Flask, Response, redirect, request, session, url_for
+from flask import Flask, Response, g, redirect, request, session, url_for
 from werkzeug.wrappers import Request
 from werkzeug.wrappers import Response as BaseResponse
 
 from imgpool.config import Settings
-from imgpool.errors import CrossSite, Refused, Unauthorized
+from imgpool.errors import CrossSite, Refused, Unauthorized, WrongHost
 from imgpool.service import Service
-from imgpool.web.problems import refusal_response
+from imgpool.web.problems import problem, refusal_response
+from imgpool.web.visitors import OWNER, Visitor, Visitors, visitor
 
-OPEN_ENDPOINTS = {"api.healthz", "api.readyz", "static", "pages.sign_in", "api.openapi"}
+OPEN_ENDPOINTS = {"api.healthz", "api.readyz", "api.openapi", "static", "pages.sign_in", "pages.sign_out"}
 UPLOAD_ENDPOINTS = {"api.upload", "pages.upload"}
+UPLOADERS_ENDPOINTS = UPLOAD_ENDPOINTS | {
+    *("pages.upload_page", "pages.status_page", "pages.image_page", "pages.delete_image"),
+    *("api.images", "api.image", "api.variant", "api.delete", "api.status"),
+}
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' data: blob:; base-uri 'none'; form-action 'self'; "
     "frame-ancestors 'none'; object-src 'none'",
@@ -27,25 +33,50 @@ HEADERS = {
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?", re.IGNORECASE)
 
 
-def protect(app: Flask, service: Service) -> None:
+class Guard:
+    """Judges requests by their headers. Any thread."""
+
+    def __init__(self, app: Flask, settings: Settings, visitors: Visitors) -> None:
+        self._app, self.visitors = app, visitors
+        self._names = {"localhost", ".localhost", settings.host.lower(), *(settings.allowed_hosts or ())}
+
+    def refusal(self, asked: Request) -> Refused | None:
+        """Why this is answered for nobody, whoever asks."""
+        return wrong_host(asked.environ.get("HTTP_HOST"), self._names) or cross_site(asked)
+
+    def may_upload(self, asked: Request) -> bool:
+        """Whether an upload passes all that `protect` checks, asked outside of Flask's request. False does not say
+        why: the application does.
+        """
+        if self.refusal(asked) is not None:
+            return False
+        cookie = self._app.session_interface.open_session(self._app, asked)  # type: ignore[arg-type]  # reads a cookie
+        return self.visitors.of(asked, {} if cookie is None else cookie).may_upload
+
+
+def protect(app: Flask, service: Service, guard: Guard) -> None:
     """Put the checks before, and the headers after, every request of the application."""
-    token = service.settings.token
 
     @app.before_request
     def check() -> BaseResponse | None:
-        refusal: Refused | None = None
-        if request.method not in ("GET", "HEAD", "OPTIONS") and not from_own_pages(request):
-            refusal = CrossSite(
-                "This request comes from a page of another site: open imgpool itself, and use its form."
-            )
-        elif token is not None and request.endpoint not in OPEN_ENDPOINTS and not has_token(request, token, session):
-            if request.method in ("GET", "HEAD") and request.blueprint == "pages":
-                return redirect(url_for("pages.sign_in", next=request.full_path.rstrip("?")), 303)
-            refusal = Unauthorized("Send the server's token as 'Authorization: Bearer TOKEN', or sign in on the page.")
+        refusal = guard.refusal(request)
         if refusal is None:
-            return None
+            who = g.visitor = guard.visitors.of(request, session)
+            if _may(who, request.endpoint):
+                _remember_owner(who)
+                return None
+            if request.method in ("GET", "HEAD") and request.blueprint not in (None, "api"):
+                return redirect(url_for("pages.sign_in", next=request.full_path.rstrip("?")), 303)
+            if who.is_program and who.may_upload:
+                return problem(
+                    403, "Not with this token", "This asks for the server's token, not for its upload token."
+                )
+            if who.is_program:
+                guard.visitors.guesses.tell(request.remote_addr)
+            refusal = Unauthorized("Send the server's token as 'Authorization: Bearer TOKEN', or sign in on the page.")
         if request.endpoint in UPLOAD_ENDPOINTS:
             service.count_refused(refusal)
         return refusal_response(refusal)
@@ -57,15 +88,65 @@ def protect(app: Flask, service: Service) -> None:
         return response
 
     @app.context_processor
-    def signed_in() -> dict[str, bool]:
-        return {"signed_in": bool(token and session.get("signed_in"))}
+    def rights() -> dict[str, object]:
+        return {"visitor": visitor(), "has_token": service.settings.token is not None}
 
 
-def from_own_pages(asked: Request) -> bool:
-    """Whether a request that changes something may have been sent: by a program, or by a page of this server.
+def _may(who: Visitor, endpoint: str | None) -> bool:
+    if endpoint is None or endpoint in OPEN_ENDPOINTS:  # None: there is nothing, and everybody may know that
+        return True
+    return who.may_steer or (who.may_upload and endpoint in UPLOADERS_ENDPOINTS)
+
+
+def _remember_owner(who: Visitor) -> None:
+    """Give a browser its own name, with the page it uploads from: two uploads at once must not make two owners."""
+    if request.endpoint in UPLOAD_ENDPOINTS | {"pages.upload_page"} and not (who.may_steer or who.is_program):
+        session.setdefault(OWNER, who.owner)
+
+
+def wrong_host(given: str | None, names: set[str]) -> Refused | None:
+    """The refusal for a Host header that is none of this server's.
+
+    A page whose own name was made to point here (DNS rebinding) would be same-origin with this server; but its
+    requests still carry that name. Addresses are always right, since nobody can make one point elsewhere; and so is
+    no header at all, which no browser sends.
+    """
+    if given is None or "*" in names:
+        return None
+    match = _HOST.fullmatch(given)
+    name = match[1].lower().removesuffix(".") if match else ""
+    if name and (_is_address(name) or any(_is_called(name, each) for each in names)):
+        return None
+    return WrongHost(
+        f"This server is not called {given[:100]!r}: open it by its address, or start it with this name in "
+        "--allowed-hosts."
+    )
+
+
+def _is_called(name: str, allowed: str) -> bool:
+    return name == allowed.removeprefix(".") or (allowed.startswith(".") and name.endswith(allowed))
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name.strip("[]"))
+    except ValueError:
+        return False
+    return True
+
+
+def cross_site(asked: Request) -> Refused | None:
+    """The refusal for a request that changes something and was sent by a page of another site.
 
     Browsers say where a request comes from in Sec-Fetch-Site, and older ones in Origin; programs say nothing.
     """
+    if asked.method in ("GET", "HEAD", "OPTIONS") or from_own_pages(asked):
+        return None
+    return CrossSite("This request comes from a page of another site: open imgpool itself, and use its form.")
+
+
+def from_own_pages(asked: Request) -> bool:
+    """Whether a request may have been sent by a program, or by a page of this server."""
     site = asked.headers.get("Sec-Fetch-Site")
     if site is not None:
         return site in ("same-origin", "none")
@@ -74,26 +155,3 @@ def from_own_pages(asked: Request) -> bool:
         return origin is None or urlsplit(origin).netloc == asked.host
     except ValueError:  # "http://[": no browser sends that
         return False
-
-
-def right_token(given: str, token: str) -> bool:
-    """Compared in constant time: how much of a guess is right cannot be measured."""
-    return hmac.compare_digest(given.encode("utf-8", "replace"), token.encode())
-
-
-def has_token(asked: Request, token: str, cookie: Mapping[str, object] | None) -> bool:
-    """Whether a request brings the token, or the cookie of a browser that has signed in."""
-    kind, _, given = asked.headers.get("Authorization", "").partition(" ")
-    if kind.lower() == "bearer" and right_token(given.strip(), token):
-        return True
-    return cookie is not None and cookie.get("signed_in") is True
-
-
-def may_upload(app: Flask, asked: Request, settings: Settings) -> bool:
-    """Whether an upload passes all that `protect` checks, asked outside of Flask's request. False does not say why."""
-    if not from_own_pages(asked):
-        return False
-    if settings.token is None:
-        return True
-    cookie = app.session_interface.open_session(app, asked)  # type: ignore[arg-type]  # looks at the cookie alone
-    return has_token(asked, settings.token, cookie)

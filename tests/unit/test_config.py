@@ -126,6 +126,14 @@ BAD = [
     ("drain_timeout_s", "-1", "seconds from 0 to 86400"),
     ("token", "short", "at least 8"),
     ("token", "white space in it", "without spaces"),
+    ("upload_token", "short", "at least 8"),
+    ("anonymous_uploads", "maybe", "yes or no"),
+    ("open_to_everybody", "", "yes or no"),
+    ("allowed_hosts", "", "separated by commas"),
+    ("allowed_hosts", "http://a.example", "separated by commas"),
+    ("allowed_hosts", "a.example:8000", "separated by commas"),
+    ("allowed_hosts", "a.example,,b.example", "separated by commas"),
+    ("allowed_hosts", "*.example", "separated by commas"),
 ]
 
 
@@ -143,15 +151,54 @@ def test_a_bad_value_is_refused_in_one_line_with_what_is_allowed(name: str, text
         line = one_line(error)
         assert line.startswith(f"{source}: "), line
         assert allowed in line
-        assert (repr(text)[:80] in line) == (name != "token"), line
+        assert (repr(text)[:80] in line) == (not name.endswith("token")), line
 
 
 def test_every_setting_has_a_bad_value_in_the_table() -> None:
     assert {name for name, _, _ in BAD} == {field.name for field in FIELDS}
 
 
+def test_switches_and_names() -> None:
+    env = {"IMGPOOL_TOKEN": "long-enough", "IMGPOOL_ANONYMOUS_UPLOADS": "Yes"}
+    loaded = load({"allowed_hosts": "A.example, .b.example"}, env)
+    assert loaded.anonymous_uploads is True
+    assert loaded.allowed_hosts == ("a.example", ".b.example")
+    assert load({"allowed_hosts": "*"}, {}).allowed_hosts == ("*",)
+    assert load({"anonymous_uploads": "no"}, env).anonymous_uploads is False
+
+
+@pytest.mark.parametrize(("written", "expected"), [("true", True), ("false", False), ('"yes"', True), ('"no"', False)])
+def test_a_switch_in_a_file_is_true_or_false(tmp_path: Path, written: str, expected: bool) -> None:
+    file = tmp_path / "imgpool.toml"
+    file.write_text(f"open_to_everybody = {written}")
+    assert load({"config": str(file)}, {}).open_to_everybody is expected
+
+
 @pytest.mark.parametrize(
-    "written", ['token = "short"', "token = ['a-secret']", "token = true", 'token = {a = "a-secret"}', 'token = "a-sec']
+    ("given", "said"),
+    [
+        ({"upload_token": "long-enough"}, "--upload-token"),
+        ({"anonymous_uploads": "yes"}, "--anonymous-uploads"),
+        ({"token": "long-enough", "upload_token": "long-enough"}, "the same as --token"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused(given: dict[str, str], said: str) -> None:
+    with pytest.raises(SettingError, match=said) as error:
+        load(given, {})
+    assert "long-enough" not in one_line(error)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        'token = "short"',
+        'upload_token = "short"',
+        "upload_token = ['a-secret']",
+        "token = ['a-secret']",
+        "token = true",
+        'token = {a = "a-secret"}',
+        'token = "a-sec',
+    ],
 )
 def test_a_token_is_never_shown(tmp_path: Path, written: str) -> None:
     file = tmp_path / "imgpool.toml"
@@ -168,6 +215,8 @@ def test_a_token_is_never_shown(tmp_path: Path, written: str) -> None:
         ("colour = 1", "'colour' is not a setting"),
         ("[serve]\nport = 1", "'serve' is not a setting"),
         ("port = true", "text or a number"),
+        ("open_to_everybody = 1", "true or false"),
+        ('open_to_everybody = "maybe"', "yes or no"),
         ("port = [1]", "text or a number"),
         ("port = 8000.5", "from 0 to 65535"),
         ('port = "a\\nb"', "from 0 to 65535"),

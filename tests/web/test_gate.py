@@ -70,6 +70,22 @@ def test_what_needs_a_closer_look_is_left_to_the_application_and_holds_nothing(w
     admitted.close()
 
 
+def test_uploaders_pass_the_gate_and_others_do_not(web: Make) -> None:
+    for given, headers, passes in (
+        ({"anonymous_uploads": True}, {}, True),
+        ({"anonymous_uploads": True}, {"Authorization": "Bearer wrong"}, False),
+        ({"upload_token": "another-token"}, {"Authorization": "Bearer another-token"}, True),
+        ({"upload_token": "another-token"}, {}, False),
+        ({"anonymous_uploads": True}, {"Host": "evil.example"}, False),
+    ):
+        site = web(token=TOKEN, **given)  # type: ignore[arg-type]
+        admitted = gate(site).decide(environ(**headers))  # type: ignore[arg-type]
+        assert isinstance(admitted, Admitted) is passes, (given, headers)
+        if isinstance(admitted, Admitted):
+            admitted.close()
+        site.service.stop()
+
+
 def test_a_signed_in_browser_passes_the_gate(web: Make) -> None:
     site = web(token=TOKEN)
     site.client.post("/sign-in", data={"token": TOKEN})
@@ -191,12 +207,14 @@ def test_scheme_and_host_come_from_a_trusted_proxy_only(web: Make) -> None:
     import ipaddress
 
     told = {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "photos.example", "Origin": "https://photos.example"}
-    site = web(trusted_proxies=(ipaddress.ip_network("127.0.0.1"),))
+    site = web(trusted_proxies=(ipaddress.ip_network("127.0.0.1"),), allowed_hosts=("photos.example",))
     admitted = gate(site).decide(environ(**told))
     assert isinstance(admitted, Admitted)
     admitted.close()
     stranger = environ(peer="203.0.113.5", **told)
     assert gate(site).decide(stranger) is None, "the origin is not the host that was called"
+    other = {**told, "X-Forwarded-Host": "evil.example", "Origin": "https://evil.example"}
+    assert gate(site).decide(environ(**other)) is None, "the proxy was called by a name that is not ours"
 
 
 @pytest.mark.parametrize(

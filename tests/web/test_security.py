@@ -166,12 +166,20 @@ def test_signing_in_sets_a_careful_cookie_and_out_forgets_it(web: Make) -> None:
     assert right.status_code == 303
     cookie = right.headers["Set-Cookie"]
     assert "HttpOnly" in cookie
-    assert "SameSite=Strict" in cookie
+    assert "SameSite=Lax" in cookie
+    assert "Secure" not in cookie
     assert TOKEN not in cookie
     for path in ("/", "/status", "/api/status"):
         assert site.client.get(path).status_code == 200
     assert site.client.post("/sign-out").status_code == 303
     assert site.client.get("/api/status").status_code == 401
+
+
+def test_over_https_the_cookie_travels_by_https_alone(web: Make) -> None:
+    site = web(token=TOKEN)
+    right = site.client.post("/sign-in", data={"token": TOKEN}, base_url="https://localhost")
+    assert right.status_code == 303
+    assert "Secure" in right.headers["Set-Cookie"]
 
 
 @pytest.mark.parametrize(("token", "status"), [(TOKEN, 200), (TOKEN + "2", 401)])
@@ -232,3 +240,69 @@ def test_nobody_can_fill_the_disk_by_signing_in(web: Make, token: str | None, an
     )
     assert answer.status_code in (303, 413)
     assert stream.tell() <= 128 * 1024, "the body was read on"
+
+
+OWN_NAMES = [
+    "localhost", "localhost:8000", "LOCALHOST:8000", "localhost.", "a.localhost", "127.0.0.1", "127.0.0.1:8000",
+    "[::1]:8000", "192.168.1.20:8000", "[fe80::1]", "images.example.com", "Images.Example.Com:443", "example.org",
+    "a.b.example.org",
+]  # fmt: skip
+OTHER_NAMES = [
+    "evil.example", "evil.example:8000", "images.example.com.evil.example", "evil-images.example.com", "example.com",
+    "notexample.org", "localhost.evil.example", "evillocalhost", "127.0.0.1.evil.example", "127.0.0.1@evil.example",
+    "evil.example/127.0.0.1", "localhost:8000:1", "[::1", "::1", "a b", "", " ", "0x7f.1", "2130706433",
+    "localhost\xe9", "localhost,evil.example", "localhost:http",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OWN_NAMES)
+def test_the_server_answers_to_its_own_names(web: Make, name: str) -> None:
+    site = web(allowed_hosts=("images.example.com", ".example.org"))
+    assert site.client.get("/api/status", headers={"Host": name}).status_code == 200
+
+
+@pytest.mark.parametrize("name", OTHER_NAMES)
+def test_another_name_is_refused_whatever_is_asked(web: Make, images: dict[str, bytes], name: str) -> None:
+    site = web(allowed_hosts=("images.example.com", ".example.org"))
+    given = {"environ_overrides": {"HTTP_HOST": name}}
+    for path in ("/", "/status", "/api/status", "/api/images", "/metrics", "/healthz", "/static/base.css", "/nothing"):
+        answer = site.client.get(path, **given)
+        assert answer.status_code == 421, path
+    assert "--allowed-hosts" in site.client.get("/api/status", **given).json["detail"]
+    page = site.client.get("/", headers={"Accept": "text/html"}, **given)
+    assert (page.mimetype, page.status_code) == ("text/html", 421)
+    unread = {"wsgi.input": io.BufferedReader(Untouchable()), "CONTENT_LENGTH": "500", "HTTP_HOST": name}
+    for path in ("/api/images", "/upload"):
+        assert site.client.post(path, environ_overrides=unread).status_code == 421
+    assert site.status()["refused_by"] == {"wrong_host": 2}
+    assert site.status()["since_start"] == {"received": 2, "accepted": 0, "refused": 2}
+
+
+def test_a_program_that_says_no_name_is_answered(web: Make) -> None:
+    site = web()
+    app = site.client.application
+    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/healthz", "SERVER_NAME": "x", "SERVER_PORT": "1"}
+    environ["wsgi.url_scheme"] = "http"
+    started: list[str] = []
+    body_of = app({**environ, "wsgi.input": io.BytesIO()}, lambda status, headers: started.append(status))
+    assert b"".join(body_of) == b"ok\n"
+    assert started == ["200 OK"]
+
+
+def test_any_name_will_do_when_the_setting_says_so(web: Make) -> None:
+    assert web(allowed_hosts=("*",)).client.get("/api/status", headers={"Host": "evil.example"}).status_code == 200
+
+
+def test_the_name_that_it_listens_on_is_its_own(web: Make) -> None:
+    site = web(host="Images.Test")
+    assert site.client.get("/api/status", headers={"Host": "images.test:8000"}).status_code == 200
+
+
+def test_a_proxy_that_nobody_trusts_changes_no_name(web: Make) -> None:
+    site = web(allowed_hosts=("good.example",))
+    for headers, status in (
+        ({"Host": "evil.example", "X-Forwarded-Host": "good.example"}, 421),
+        ({"Host": "good.example", "X-Forwarded-Host": "evil.example"}, 200),
+        ({"Host": "evil.example", "Forwarded": "host=good.example"}, 421),
+    ):
+        assert site.client.get("/api/status", headers=headers).status_code == status

@@ -17,11 +17,11 @@ import click
 from flask import Flask, abort, request
 from werkzeug.serving import make_server
 
-from imgpool.config import size
 from imgpool.imaging.model import Limits
 from imgpool.imaging.pipeline import make_variants
 from imgpool.imaging.recipe import DEFAULT_RECIPE, parse_recipe
 from imgpool.learn.doubles.memory import kill_at, memory_bytes
+from imgpool.values import size
 
 Start = Callable[[Callable[[], None]], None]
 
