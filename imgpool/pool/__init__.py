@@ -7,7 +7,7 @@ Everything bounded, everything counted, nothing but the standard library, and no
     with WorkerPool(shrink, workers=4, jobs_capacity=16, results_capacity=16) as pool:
         ...  # one thread submits; another iterates over pool.results
 
-Read in this order. A channel: errors, context, slot, waiting, statistics, channel. A pool: events, lane,
+Read in this order. A channel: errors, context, slot, waiting, statistics, channel, weighed. A pool: events, lane,
 books (the one lock, and all that it guards), announcer, crew, door, pool. A team, whose deadlocks are diagnosed:
 diagnosis, roster, team_channel, team_pool, team.
 """
@@ -35,8 +35,9 @@ from imgpool.pool.errors import (
 from imgpool.pool.events import DrainReport, Event, EventKind, Job, Outcome, Result
 from imgpool.pool.pool import WorkerPool
 from imgpool.pool.slot import Slot
-from imgpool.pool.statistics import ChannelStatistics, PoolStatistics, WorkerState
+from imgpool.pool.statistics import ChannelStatistics, PoolStatistics, WeightStatistics, WorkerState
 from imgpool.pool.team import Team
+from imgpool.pool.weighed import WeighedChannel
 
 __all__ = [
     "Cancelled",
@@ -68,6 +69,8 @@ __all__ = [
     "SlotUsed",
     "SubmitTimeout",
     "Team",
+    "WeighedChannel",
+    "WeightStatistics",
     "WorkerPool",
     "WorkerState",
 ]

@@ -23,6 +23,7 @@ from imgpool.pool.errors import PoolClosed
 from imgpool.pool.events import Job, Outcome
 from imgpool.pool.lane import Intake, Lane, cancel_intakes
 from imgpool.pool.statistics import Ledger, PoolStatistics, WorkerState
+from imgpool.pool.weighed import WeighedChannel
 
 P = TypeVar("P")
 
@@ -225,6 +226,7 @@ class Books(Generic[P]):
                 accepting=self.state == "open",
                 jobs=jobs.statistics(),
                 results=results.statistics(),
+                weights=jobs.weights() if isinstance(jobs, WeighedChannel) else None,
                 **asdict(self._ledger),
             )
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Iterator
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from imgpool.pool.context import Context
 from imgpool.pool.errors import ChannelClosed, ChannelEmpty, ChannelFull
@@ -23,6 +23,16 @@ from imgpool.pool.waiting import Line, Waiter
 T = TypeVar("T")
 
 _A_SLOT: Any = object()  # what a reserver's waiter brings in place of an item
+
+
+class Buffer(Protocol[T]):
+    """What a channel needs of whatever holds its items: a deque, or something that orders them otherwise."""
+
+    def append(self, item: T, /) -> None: ...  # noqa: D102
+
+    def popleft(self) -> T: ...  # noqa: D102
+
+    def __len__(self) -> int: ...
 
 
 class Channel(Generic[T]):
@@ -40,7 +50,7 @@ class Channel(Generic[T]):
         self.name = name
         self._capacity = capacity
         self._lock = threading.Lock()
-        self._buffer: deque[T] = deque()
+        self._buffer: Buffer[T] = deque()
         self._reserved = 0
         self._closed = False
         self._peak = 0
@@ -258,19 +268,24 @@ class Channel(Generic[T]):
         if item is _A_SLOT:
             self._reserved += 1
         else:
-            if self._receivers:
-                # In a rendezvous `_has_place` has just found the first receiver alive. Looking again might
-                # find its deadline passed, and the item would have nowhere to go.
-                receiver = self._receivers.first_live() if self._capacity else self._receivers[0]
-                if receiver is not None:
-                    self._receivers.popleft()
-                    receiver.item = item
-                    receiver.leave("served")
-                    return
+            if self._receivers and self._offer(item):
+                return
             self._buffer.append(item)
         held = self._reserved + len(self._buffer)
         if held > self._peak:
             self._peak = held
+
+    def _offer(self, item: T) -> bool:
+        """Give the item to the first who waits for one; return whether there is somebody."""
+        # In a rendezvous `_has_place` has just found the first receiver alive. Looking again might find its
+        # deadline passed, and the item would have nowhere to go.
+        receiver = self._receivers.first_live() if self._capacity else self._receivers[0]
+        if receiver is None:
+            return False
+        self._receivers.popleft()
+        receiver.item = item
+        receiver.leave("served")
+        return True
 
     def _serve_senders(self) -> None:
         while (sender := self._senders.first_live()) and self._has_place():

@@ -23,6 +23,7 @@ from imgpool.pool.errors import Cancelled, ChannelClosed, ChannelEmpty, ChannelF
 from imgpool.pool.events import Job, Outcome, Result, never_ran
 from imgpool.pool.lane import Lane
 from imgpool.pool.slot import Slot
+from imgpool.pool.weighed import WeighedChannel
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -43,6 +44,7 @@ class Crew(Generic[P, R]):
         self._handler = handler
         self._job_timeout_s = job_timeout_s
         self._jobs = jobs
+        self._done_with = jobs.done_with if isinstance(jobs, WeighedChannel) else None
         self._results = results
         self._books = books
         self._announcer = announcer
@@ -71,6 +73,8 @@ class Crew(Generic[P, R]):
             self._cancel(job)
             return
         result = self._perform(lane, job)
+        if self._done_with is not None:  # before the result is delivered, which may take its time
+            self._done_with(job)
         try:
             self._results.send(result)
         except (ChannelClosed, DeadlockError):

@@ -57,9 +57,9 @@ class Door(Generic[P]):
         self._announcer = announcer
         self._numbers = itertools.count(1)
 
-    def submit(self, payload: P, timeout_s: float | None, ctx: Context | None) -> Job[P]:
+    def submit(self, payload: P, timeout_s: float | None, ctx: Context | None, weight: int) -> Job[P]:
         """Admit a job; when the jobs channel is full, do what the policy says."""
-        job = self.enter(payload)
+        job = self.enter(payload, weight)
         room: Slot[Result[P, Any]] | None = None
         try:
             if self._policy == "block":
@@ -74,9 +74,9 @@ class Door(Generic[P]):
             self._refuse(job, ChannelClosed())
         return job
 
-    def try_submit(self, payload: P) -> Job[P]:
+    def try_submit(self, payload: P, weight: int) -> Job[P]:
         """Admit a job without waiting."""
-        job = self.enter(payload)
+        job = self.enter(payload, weight)
         try:
             try:
                 self._jobs.try_send(job)
@@ -105,11 +105,11 @@ class Door(Generic[P]):
         except (ChannelClosed, ChannelFull) as error:
             self._refuse(None, error)
 
-    def send_into(self, slot: Slot[Job[P]], payload: P) -> Job[P]:
+    def send_into(self, slot: Slot[Job[P]], payload: P, weight: int) -> Job[P]:
         """Send a job into a held slot (see `JobSlot.send`)."""
         if slot.used:
             raise SlotUsed(f"{self._name}: this slot was sent or given back before")
-        job = Job(next(self._numbers), payload, time.monotonic())
+        job = self._new_job(payload, weight)
         state = self._books.enter()
         if self._announcer is not None:
             self._announcer.tell("submitted", job)
@@ -124,9 +124,9 @@ class Door(Generic[P]):
             self._crew.cancel_queued()
         return job
 
-    def enter(self, payload: P) -> Job[P]:
+    def enter(self, payload: P, weight: int = 0) -> Job[P]:
         """Let a job in as far as the jobs channel, or refuse it because the pool is not open."""
-        job = Job(next(self._numbers), payload, time.monotonic())
+        job = self._new_job(payload, weight)
         # Counted before it is sent: a worker may have finished it before `send` returns.
         state = self._books.enter()
         if self._announcer is not None:
@@ -167,6 +167,11 @@ class Door(Generic[P]):
         self._jobs.send(job, None if limit is None else limit - time.monotonic(), ctx)
         return None
 
+    def _new_job(self, payload: P, weight: int) -> Job[P]:
+        if weight < 0:
+            raise ValueError(f"weight is {weight}, allowed is 0 or more")
+        return Job(next(self._numbers), payload, time.monotonic(), weight)
+
     def _check_open(self) -> None:
         if self._books.state != "open":
             raise ChannelClosed
@@ -198,13 +203,13 @@ class JobSlot(Generic[P]):
         self._door = door
         self._slot = slot
 
-    def send(self, payload: P) -> Job[P]:
+    def send(self, payload: P, *, weight: int = 0) -> Job[P]:
         """Put the job into the held place: never blocks, never refused, not even while the pool drains.
 
         Raises `PoolClosed` if the pool was aborted meanwhile, `SlotUsed` if the slot was sent or given back
         before.
         """
-        return self._door.send_into(self._slot, payload)
+        return self._door.send_into(self._slot, payload, weight)
 
     def release(self) -> None:
         """Give the place back. Idempotent, and does nothing after `send`."""

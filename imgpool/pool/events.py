@@ -26,6 +26,7 @@ class Job(NamedTuple, Generic[P]):
     number: int  # 1, 2, 3 ... in the order of submission to this pool
     payload: P
     submitted_at: float  # time.monotonic()
+    weight: int = 0  # what it takes of the pool's weight limit while it runs
 
 
 class Result(NamedTuple, Generic[P, R]):

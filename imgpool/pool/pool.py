@@ -27,6 +27,7 @@ from imgpool.pool.door import Door, JobSlot, Policy
 from imgpool.pool.events import DrainReport, Event, Job, Result
 from imgpool.pool.lane import Lane, join
 from imgpool.pool.statistics import PoolStatistics, WorkerState
+from imgpool.pool.weighed import WeighedChannel
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -48,6 +49,10 @@ class WorkerPool(Generic[P, R]):
     nothing is run or dropped whose result would have no room. `job_timeout_s` is each job's deadline, seen
     through its context.
 
+    With a `weight_limit`, jobs may have a weight, and the weight of those that run never exceeds it: a job that does
+    not fit now stays in the jobs channel, those without a weight go past, and those with one keep their order.
+    It needs a jobs channel with places, and goes with every policy but "caller_runs".
+
     `observer` is called for each event, from many threads at once and in the thread that caused it: it must
     be quick and thread-safe. When it raises, that is counted, logged once, and otherwise ignored.
 
@@ -64,6 +69,7 @@ class WorkerPool(Generic[P, R]):
         results_capacity: int,
         policy: Policy = "block",
         job_timeout_s: float | None = None,
+        weight_limit: int | None = None,
         name: str = "pool",
         observer: Callable[[Event], None] | None = None,
     ) -> None:
@@ -73,9 +79,15 @@ class WorkerPool(Generic[P, R]):
             raise ValueError(f"policy is {policy!r}, allowed is one of {', '.join(get_args(Policy))}")
         if policy in ("caller_runs", "drop_oldest") and results_capacity < 1:
             raise ValueError(f"results_capacity is 0; policy {policy} reserves a place there, allowed is 1 or more")
+        if policy == "caller_runs" and weight_limit is not None:
+            raise ValueError("policy caller_runs takes no weight_limit: whoever runs its own job waits for nothing")
         self.name = name
         self.results: Channel[Result[P, R]] = self._make_channel(results_capacity, f"{name}-results")
-        self._jobs: Channel[Job[P]] = self._make_channel(jobs_capacity, f"{name}-jobs")
+        self._jobs: Channel[Job[P]] = (
+            self._make_channel(jobs_capacity, f"{name}-jobs")
+            if weight_limit is None
+            else WeighedChannel(jobs_capacity, f"{name}-jobs", weight_limit=weight_limit)
+        )
         self._books: Books[P] = Books(name, workers, self._make_thread)
         announcer = None if observer is None else Announcer(name, observer, self._books)
         self._crew = Crew(handler, job_timeout_s, self._jobs, self.results, self._books, announcer)
@@ -190,6 +202,8 @@ class WorkerPool(Generic[P, R]):
         self._jobs.close()
         self.results.set_capacity(self.results.capacity + owed + 1)  # + 1: of a rendezvous, a channel with places
         self._books.root.cancel(reason)
+        if isinstance(self._jobs, WeighedChannel):
+            self._jobs.lift_limit()
         self._crew.cancel_queued()
         self._books.swept()
         return lanes
@@ -209,21 +223,23 @@ class WorkerPool(Generic[P, R]):
 
     # -- submitting --------------------------------------------------------------------------------
 
-    def submit(self, payload: P, timeout_s: float | None = None, ctx: Context | None = None) -> Job[P]:
+    def submit(
+        self, payload: P, timeout_s: float | None = None, ctx: Context | None = None, *, weight: int = 0
+    ) -> Job[P]:
         """Admit a job; when the jobs channel is full, do what the policy says (see the class).
 
         Raises `PoolFull`, `SubmitTimeout`, `PoolClosed`, or `Cancelled`/`DeadlineExceeded` of `ctx`. Each
         of these counts as refused, and only then does the job yield no result.
         """
-        return self._door.submit(payload, timeout_s, ctx)
+        return self._door.submit(payload, timeout_s, ctx, weight)
 
-    def try_submit(self, payload: P) -> Job[P]:
+    def try_submit(self, payload: P, *, weight: int = 0) -> Job[P]:
         """Admit a job without waiting, or raise `PoolFull` or `PoolClosed`.
 
         Under "drop_oldest" it may drop a job, if the results channel has a place now. It never runs the job
         itself.
         """
-        return self._door.try_submit(payload)
+        return self._door.try_submit(payload, weight)
 
     def reserve(self, timeout_s: float | None = None, ctx: Context | None = None) -> JobSlot[P]:
         """Be admitted before the payload exists: wait for a place in the jobs channel, whatever the policy.

@@ -23,6 +23,15 @@ class ChannelStatistics:
     closed: bool
 
 
+@dataclass(frozen=True, slots=True)
+class WeightStatistics:
+    """One moment of a weighed channel: `in_hand <= limit`."""
+
+    limit: int
+    in_hand: int  # weight of the items that were received and are not done with
+    waiting: int  # items that wait in the channel because the first of them does not fit
+
+
 @dataclass(slots=True)
 class Ledger:
     """What became of every job ever submitted. Guarded by the pool's lock, and by nothing else.
@@ -68,6 +77,7 @@ class PoolStatistics:
     observer_errors: int
     jobs: ChannelStatistics
     results: ChannelStatistics
+    weights: WeightStatistics | None  # None: the pool has no weight limit
 
 
 @dataclass(frozen=True, slots=True)
