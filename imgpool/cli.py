@@ -83,7 +83,9 @@ def serve(**options: str | None) -> None:
     type=click.Path(file_okay=False, path_type=Path),
     help="directory of the variants",
 )
-@settings_options("workers", "recipe", "max_pixels", "isolation", "job_timeout_s", "job_memory_bytes")
+@settings_options(
+    "workers", "recipe", "max_pixels", "isolation", "job_timeout_s", "job_memory_bytes", "decode_memory_bytes"
+)
 def process(paths: tuple[Path, ...], out: Path, **options: str | None) -> None:
     """Make the variants of files and folders with the same pool and pipeline, without a server.
 
@@ -101,7 +103,13 @@ def process(paths: tuple[Path, ...], out: Path, **options: str | None) -> None:
     if not jobs:
         _fail("no images found", 1)
     failed: list[tuple[Path, str]] = []
-    outcomes = run_batch(jobs, service.make_processor, workers=service.choice.workers, timeout_s=settings.job_timeout_s)
+    outcomes = run_batch(
+        jobs,
+        service.make_processor,
+        service.budget,
+        workers=service.choice.workers,
+        timeout_s=settings.job_timeout_s,
+    )
     with click.progressbar(
         outcomes,
         length=len(jobs),

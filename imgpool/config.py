@@ -48,7 +48,7 @@ def _setting(default: Any, parse: Parse, help_text: str, *, shown: str | None = 
 
 @dataclass(frozen=True)
 class Settings:
-    """All settings, checked. 0 for `workers` and `http_threads` means auto: the program chooses."""
+    """All settings, checked. 0 means auto, where `auto_or` parses it: the program chooses."""
 
     host: str = _setting("127.0.0.1", text, "address to listen on")
     port: int = _setting(8000, whole(0, 65535), "port to listen on; 0 takes a free one")
@@ -78,6 +78,12 @@ class Settings:
     job_timeout_s: float = _setting(60.0, seconds(0.1, 86_400), "time limit for one image", shown="60")
     job_memory_bytes: int = _setting(
         2 * GIB, size(64 * MIB), "memory limit of one decoder child, in bytes", shown="2GiB"
+    )
+    decode_memory_bytes: int = _setting(
+        0,
+        auto_or(size(64 * MIB)),
+        "memory budget of all decoder children together, in bytes; images that do not fit wait in the queue",
+        shown="auto (half of the memory)",
     )
     max_attempts: int = _setting(2, whole(1, 100), "attempts before an image that takes the server down is failed")
     min_upload_bytes_per_s: int = _setting(

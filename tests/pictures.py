@@ -28,3 +28,11 @@ def bomb(side: int = 16384) -> bytes:
     with io.BytesIO() as file:
         Image.new("1", (side, side)).save(file, "PNG")
         return file.getvalue()
+
+
+@functools.cache
+def flat(width: int, height: int, mode: str = "RGB", file_format: str = "PNG") -> bytes:
+    """A picture of one colour: a small file, whatever its size."""
+    with io.BytesIO() as file:
+        Image.new(mode, (width, height), 7).save(file, file_format)
+        return file.getvalue()

@@ -13,6 +13,7 @@ from imgpool.errors import ImagingError
 from imgpool.imaging.formats import INPUT_FORMATS, SNIFF_BYTES, sniff
 from imgpool.imaging.sandbox import Processor
 from imgpool.pool import Context, Event, PoolClosed, WorkerPool
+from imgpool.service.memory import MemoryBudget
 from imgpool.service.processors import WorkerProcessors
 
 EXTENSIONS = {f".{image_format.extension}" for image_format in INPUT_FORMATS} | {".jpeg", ".tiff"}
@@ -55,6 +56,7 @@ def find_images(paths: list[Path], out: Path) -> list[Job]:
 def run_batch(
     jobs: list[Job],
     make_processor: Callable[[], Processor],
+    budget: MemoryBudget,
     *,
     workers: int,
     timeout_s: float,
@@ -89,6 +91,7 @@ def run_batch(
         workers,
         jobs_capacity=workers,
         results_capacity=workers,
+        weight_limit=budget.weight_limit,
         name="imgpool-batch",
         observer=observe,
     )
@@ -96,7 +99,7 @@ def run_batch(
     def produce() -> None:
         try:
             for job in jobs:
-                pool.submit(job)
+                pool.submit(job, weight=budget.weigh(job.source))
         except PoolClosed:
             return  # the collector gave up
         pool.drain()

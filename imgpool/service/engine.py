@@ -19,6 +19,7 @@ from imgpool.imaging.sandbox import Processor
 from imgpool.pool import Context, Event, PoolClosed, Result, WorkerPool
 from imgpool.service.files import Files
 from imgpool.service.measures import Measures
+from imgpool.service.memory import MemoryBudget
 from imgpool.service.processors import WorkerProcessors
 from imgpool.service.records import Outcome, Records, StoreError, VariantRecord
 
@@ -51,12 +52,14 @@ class Engine:
         files: Files,
         measures: Measures,
         make_processor: Callable[[], Processor],
+        budget: MemoryBudget,
         *,
         workers: int,
         queue_capacity: int,
         job_timeout_s: float,
     ) -> None:
         self._records, self._files, self._measures = records, files, measures
+        self._budget = budget
         self._job_timeout_s = job_timeout_s
         self._processors = WorkerProcessors(make_processor)
         self._stopping = Context()
@@ -67,6 +70,7 @@ class Engine:
             workers,
             jobs_capacity=queue_capacity,
             results_capacity=workers,
+            weight_limit=budget.weight_limit,
             name="imgpool",
             observer=self._observe,
         )
@@ -211,7 +215,7 @@ class Engine:
                 if sequence > self._feed_until:
                     return
                 try:
-                    self.pool.submit(image_id)
+                    self.pool.submit(image_id, weight=self._budget.weigh(self._files.original(image_id)))
                 except PoolClosed:
                     return
                 after = sequence

@@ -19,11 +19,12 @@ from imgpool.pool import Context, PoolClosed, PoolFull
 from imgpool.service.engine import Engine
 from imgpool.service.files import Directory, Files
 from imgpool.service.measures import Measures
+from imgpool.service.memory import choose_budget
 from imgpool.service.ownership import DataDirectoryLock
 from imgpool.service.records import ImageRecord, Records, State, StoreError
 from imgpool.service.resources import WorkerChoice, choose_workers
 from imgpool.service.sqlite import SQLiteRecords
-from imgpool.service.status import Lane, Status
+from imgpool.service.status import Lane, Memory, Status
 from imgpool.service.upload import Upload
 
 log = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ DISK_CHECK_S = 0.5
 
 
 class Service:
-    """Raises `SettingError` when made with a recipe that cannot be read."""
+    """Raises `SettingError` when made with a recipe that cannot be read, or too small a memory budget."""
 
     files: Files
     records: Records
@@ -48,6 +49,9 @@ class Service:
             raise SettingError(f"--recipe: {settings.recipe!r} is not allowed: {error}") from None
         self.limits = Limits(max_pixels=settings.max_pixels)
         self.choice = WorkerChoice(settings.workers, "as set") if settings.workers else choose_workers()
+        self.budget = choose_budget(
+            settings.decode_memory_bytes, self.choice.workers, settings.job_memory_bytes, self.recipe
+        )
         self._lock = DataDirectoryLock(settings.data_dir)
         self._life = threading.Lock()  # guards start and stop against each other
         self._stopping = Context()
@@ -132,6 +136,7 @@ class Service:
             self.files,
             self.measures,
             self.make_processor,
+            self.budget,
             workers=self.choice.workers,
             queue_capacity=self.settings.queue_capacity,
             job_timeout_s=self.settings.job_timeout_s,
@@ -159,7 +164,7 @@ class Service:
         """A processor for the calling thread alone, which has to close it."""
         if self.settings.isolation == "thread":
             return InThread(self.recipe, self.limits)
-        processor = InChild(self.recipe, self.limits, self.settings.job_memory_bytes)
+        processor = InChild(self.recipe, self.limits, self.budget.child_bytes)
         processor.start()
         return processor
 
@@ -183,7 +188,14 @@ class Service:
             raise self._no_room() from None
         except PoolClosed:
             raise _draining() from None
-        return Upload(slot, self.files, self.records, max_bytes=self.settings.max_upload_bytes, limits=self.limits)
+        return Upload(
+            slot,
+            self.files,
+            self.records,
+            max_bytes=self.settings.max_upload_bytes,
+            limits=self.limits,
+            weigh=self.budget.weigh,
+        )
 
     def count_accepted(self) -> None:
         """Count an upload that was accepted; the front that took it calls this once."""
@@ -276,6 +288,7 @@ class Service:
             ),
             queue=jobs,
             results=statistics.results,
+            memory=Memory.of(self.budget, statistics.weights),
             counts=self.records.counts(),
             measured=self.measures.snapshot(),
             wait_estimate_s=self.measures.estimate_wait_s(jobs.buffered + jobs.reserved),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from imgpool.pool import ChannelStatistics
+from imgpool.pool import ChannelStatistics, WeightStatistics
 from imgpool.service.measures import Measured
+from imgpool.service.memory import MemoryBudget
 from imgpool.service.records import Counts
 
 
@@ -16,6 +17,24 @@ class Lane:
     worker: str
     image: str | None
     for_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """The memory budget: `shared_bytes` of `budget_bytes` are for images larger than the workers' own share, which
+    use `in_use_bytes` of it now by estimate; `waiting` are queued because they do not fit.
+    """
+
+    budget_bytes: int
+    shared_bytes: int
+    in_use_bytes: int
+    waiting: int
+
+    @classmethod
+    def of(cls, budget: MemoryBudget, weights: WeightStatistics | None) -> Memory:
+        """The budget, and what the pool says of it."""
+        in_use, waiting = (weights.in_hand, weights.waiting) if weights else (0, 0)
+        return cls(budget.total_bytes, budget.weight_limit, in_use, waiting)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +51,7 @@ class Status:
     lanes: tuple[Lane, ...]
     queue: ChannelStatistics
     results: ChannelStatistics
+    memory: Memory
     counts: Counts
     measured: Measured
     wait_estimate_s: float | None

@@ -12,6 +12,7 @@ import secrets
 import time
 import unicodedata
 from collections.abc import Callable
+from pathlib import Path
 
 from imgpool.errors import (
     DiskFull,
@@ -45,6 +46,7 @@ class Upload:
         *,
         max_bytes: int,
         limits: Limits,
+        weigh: Callable[[Path], int],
         now: Callable[[], float] = time.time,
     ) -> None:
         self.image_id = secrets.token_hex(16)
@@ -52,6 +54,7 @@ class Upload:
         self._slot = slot
         self._files, self._records = files, records
         self._max_bytes, self._limits = max_bytes, limits
+        self._weigh = weigh
         self._now = now
         self._head = b""
         self._format: Format | None = None
@@ -89,6 +92,7 @@ class Upload:
         except ImageTooLarge as error:
             raise OverHeaderLimit(str(error)) from error
         width, height = size or (None, None)
+        weight = self._weigh(self._original.path())
         image = NewImage(
             self.image_id,
             clean_name(name),
@@ -110,7 +114,7 @@ class Upload:
             raise _store_refusal(error) from error
         self._accepted = True
         try:
-            self._slot.send(self.image_id)
+            self._slot.send(self.image_id, weight=weight)
         except PoolClosed:
             # The drain deadline passed while this body came in. The record is on disk: the next start takes it up.
             log.warning("image %s waits for the next start", self.image_id)

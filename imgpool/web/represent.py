@@ -52,6 +52,12 @@ def status_json(status: Status, service: Service) -> dict[str, Any]:
             "busy": status.busy,
             "queue": {"capacity": queue.capacity, "buffered": queue.buffered, "reserved": queue.reserved},
             "results": {"capacity": status.results.capacity, "buffered": status.results.buffered},
+            "memory": {
+                "budget_bytes": status.memory.budget_bytes,
+                "shared_bytes": status.memory.shared_bytes,
+                "in_use_bytes": status.memory.in_use_bytes,
+                "waiting": status.memory.waiting,
+            },
             "lanes": [
                 {
                     "worker": lane.worker,

@@ -113,6 +113,7 @@ BAD = [
     ("job_timeout_s", "inf", "seconds from 0.1 to 86400"),
     ("job_timeout_s", "soon", "seconds from 0.1 to 86400"),
     ("job_memory_bytes", "1MiB", "at least 67108864"),
+    ("decode_memory_bytes", "1MiB", "auto or at least 67108864"),
     ("max_attempts", "0", "from 1 to 100"),
     ("min_upload_bytes_per_s", "1KiB", "a whole number"),
     ("read_timeout_s", "0", "seconds from 0.1 to 3600"),

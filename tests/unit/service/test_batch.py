@@ -73,7 +73,9 @@ def test_more_jobs_than_places_all_end_and_variants_replace_older_ones(
     folder = written(tmp_path / "in", files)
     written(tmp_path / "out", {"1.jpg/large.jpg": b"of an earlier run", "1.jpg/mine.txt": b"not ours"})
     jobs = find_images([folder], tmp_path / "out")
-    outcomes = dict(run_batch(jobs, Service(settings()).make_processor, workers=2, timeout_s=30))
+    outcomes = dict(
+        run_batch(jobs, (service := Service(settings())).make_processor, service.budget, workers=2, timeout_s=30)
+    )
     assert len(outcomes) == 20
     failed = {job.source.name: reason for job, reason in outcomes.items() if reason is not None}
     assert set(failed) == {"0.jpg", "5.jpg", "10.jpg", "15.jpg"}
@@ -90,7 +92,11 @@ def test_more_jobs_than_places_all_end_and_variants_replace_older_ones(
 def test_leaving_in_the_middle_ends_everything(tmp_path: Path, settings: Make, images: dict[str, bytes]) -> None:
     folder = written(tmp_path / "in", {f"{number}.jpg": images["jpeg"] for number in range(10)})
     outcomes = run_batch(
-        find_images([folder], tmp_path / "out"), Service(settings()).make_processor, workers=1, timeout_s=30
+        find_images([folder], tmp_path / "out"),
+        (service := Service(settings())).make_processor,
+        service.budget,
+        workers=1,
+        timeout_s=30,
     )
     next(outcomes)
     outcomes.close()  # type: ignore[attr-defined]
@@ -114,7 +120,9 @@ def test_every_failure_has_a_reason(tmp_path: Path, settings: Make, images: dict
     def make() -> Processor:
         return Odd(service.recipe, service.limits)
 
-    outcomes = run_batch(find_images([folder, missing], tmp_path / "out"), make, workers=1, timeout_s=30)
+    outcomes = run_batch(
+        find_images([folder, missing], tmp_path / "out"), make, service.budget, workers=1, timeout_s=30
+    )
     reasons = {job.source.name: str(reason) for job, reason in outcomes}
     assert reasons["a.jpg"] == "The file is cut short."
     assert "an error of imgpool itself" in reasons["b.jpg"]
@@ -137,6 +145,9 @@ def test_a_decoder_that_cannot_be_started_is_the_reason(
         return service.make_processor()
 
     reasons = [
-        reason for _, reason in run_batch(find_images([folder], tmp_path / "out"), make, workers=1, timeout_s=30)
+        reason
+        for _, reason in run_batch(
+            find_images([folder], tmp_path / "out"), make, service.budget, workers=1, timeout_s=30
+        )
     ]
     assert reasons == ["The decoder could not be started.", None]
