@@ -85,7 +85,9 @@ class Settings:
         "memory budget of all decoder children together, in bytes; images that do not fit wait in the queue",
         shown="auto (half of the memory)",
     )
-    max_attempts: int = _setting(2, whole(1, 100), "attempts before an image that takes the server down is failed")
+    max_attempts: int = _setting(
+        2, whole(1, 100), "attempts before an image that takes the server, or its decoder, down with it is failed"
+    )
     min_upload_bytes_per_s: int = _setting(
         1024,
         whole(0, 1 << 40),

@@ -67,6 +67,14 @@ class DecoderCrashed(ImagingError):
     kind = "decoder_crashed"
 
 
+class DecoderKilled(DecoderCrashed):
+    """Somebody outside killed the decoder's process: the system, when memory ran out, or a person. The image may be
+    to blame or not.
+    """
+
+    kind = "decoder_killed"
+
+
 class OutOfMemory(ImagingError):
     """Decoding needed more memory than one image may have."""
 

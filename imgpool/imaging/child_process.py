@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, cast
 
-from imgpool.errors import DecoderCrashed
+from imgpool.errors import DecoderCrashed, DecoderKilled
 
 _MAX_ANSWER_BYTES = 256 * 1024
 _STDERR_TAIL_BYTES = 8 * 1024
@@ -159,8 +159,11 @@ class ChildProcess:
             name = signal.Signals(-status).name
         except ValueError:
             name = f"signal {-status}"
-        hint = " (perhaps for lack of memory)" if -status == signal.SIGKILL else ""
-        return DecoderCrashed(f"The decoder was ended by {name}{hint} while it read this image.")
+        if -status == signal.SIGKILL:  # which no decoder does to itself
+            return DecoderKilled(
+                "The decoder was ended by SIGKILL (perhaps for lack of memory) while it read this image."
+            )
+        return DecoderCrashed(f"The decoder was ended by {name} while it read this image.")
 
     def kill(self) -> None:
         """End the child at once, reap it and close its pipes. Idempotent."""

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from imgpool.errors import ImagingError, JobCancelled, MachineFailed
+from imgpool.errors import DecoderKilled, ImagingError, JobCancelled, MachineFailed
 from imgpool.imaging.sandbox import Processor
 from imgpool.pool import Context, Event, PoolClosed, Result, WorkerPool
 from imgpool.service.files import Files
@@ -57,10 +57,12 @@ class Engine:
         workers: int,
         queue_capacity: int,
         job_timeout_s: float,
+        max_attempts: int,
     ) -> None:
         self._records, self._files, self._measures = records, files, measures
         self._budget = budget
         self._job_timeout_s = job_timeout_s
+        self._max_attempts = max_attempts
         self._processors = WorkerProcessors(make_processor)
         self._stopping = Context()
         # As many places for results as there are workers: each can hand over its result and go on while the
@@ -112,14 +114,22 @@ class Engine:
 
     def _process(self, context: Context, image_id: str) -> Attempted | None:
         """The handler. None: there is nothing to record (deleted meanwhile, or handed back to the store)."""
-        begun = False
+        record = None
         try:
-            begun = _retried(context, image_id, lambda: self._records.begin(image_id, time.time())) is not None
-            return _retried(context, image_id, lambda: self._attempt(context, image_id)) if begun else None
+            record = _retried(context, image_id, lambda: self._records.begin(image_id, time.time()))
+            while record is not None:
+                try:
+                    return _retried(context, image_id, lambda: self._attempt(context, image_id))
+                except DecoderKilled as error:
+                    # From outside, as the system does for lack of memory: perhaps because of another image.
+                    if record.attempts >= self._max_attempts:
+                        return Attempted(f"{error} It was tried {record.attempts} times.")
+                    log.warning("image %s is tried again: %s", image_id, error)
+                record = _retried(context, image_id, lambda: self._records.begin_again(image_id, time.time()))
         except JobCancelled:
-            if begun:
+            if record is not None:
                 self._hand_back(image_id)
-            return None
+        return None
 
     def _attempt(self, context: Context, image_id: str) -> Attempted:
         original = self._files.original(image_id)
@@ -136,7 +146,7 @@ class Engine:
             )
             self._files.publish(image_id, staged)
             return Attempted(None, made.format, made.width, made.height, variants)
-        except (JobCancelled, MachineFailed):
+        except (JobCancelled, MachineFailed, DecoderKilled):
             raise
         except ImagingError as error:
             return Attempted(str(error))

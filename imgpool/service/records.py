@@ -119,6 +119,9 @@ class Records(Protocol):
         None when the image is not queued (deleted in between).
         """
 
+    def begin_again(self, image_id: str, now: float) -> ImageRecord | None:
+        """Count another attempt at an image that is `processing`: attempts + 1. None when it is not (any more)."""
+
     def finish(self, image_id: str, now: float, outcome: Outcome) -> bool:
         """processing -> done | failed. False when the record is gone or was not processing."""
 

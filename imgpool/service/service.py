@@ -140,6 +140,7 @@ class Service:
             workers=self.choice.workers,
             queue_capacity=self.settings.queue_capacity,
             job_timeout_s=self.settings.job_timeout_s,
+            max_attempts=self.settings.max_attempts,
         )
         engine.start()
         return engine

@@ -132,11 +132,18 @@ class SQLiteRecords:
 
     def begin(self, image_id: str, now: float) -> ImageRecord | None:
         """See `Records.begin`."""
+        return self._begin(image_id, now, "queued")
+
+    def begin_again(self, image_id: str, now: float) -> ImageRecord | None:
+        """See `Records.begin_again`."""
+        return self._begin(image_id, now, "processing")
+
+    def _begin(self, image_id: str, now: float, state: State) -> ImageRecord | None:
         with self._transaction() as db:
             row = db.execute(
                 "UPDATE images SET state = 'processing', attempts = attempts + 1, started_at = ? "  # noqa: S608 - constants
-                f"WHERE id = ? AND state = 'queued' RETURNING {_COLUMNS}",
-                (now, image_id),
+                f"WHERE id = ? AND state = ? RETURNING {_COLUMNS}",
+                (now, image_id, state),
             ).fetchone()
         return _record(row) if row else None
 

@@ -85,6 +85,20 @@ def test_the_attempt_is_counted_before_it_is_made_and_survives_a_crash(reopen: R
     assert again == begun
 
 
+def test_an_attempt_that_is_made_again_is_counted_too(records: Records) -> None:
+    records.add(new_image(1))
+    assert records.begin_again(new_image(1).id, 150.0) is None, "not processing yet"
+    records.begin(new_image(1).id, 200.0)
+    again = records.begin_again(new_image(1).id, 300.0)
+    assert again is not None
+    assert (again.state, again.attempts, again.started_at) == ("processing", 2, 300.0)
+    assert records.get(new_image(1).id) == again
+    assert lawful(records.counts())
+    records.finish(new_image(1).id, 400.0, DONE)
+    assert records.begin_again(new_image(1).id, 500.0) is None
+    assert records.begin_again("0" * 32, 500.0) is None
+
+
 def test_done_and_failed_carry_their_outcome(records: Records) -> None:
     for number, outcome in ((1, DONE), (2, FAILED)):
         records.add(new_image(number))

@@ -23,6 +23,7 @@ from PIL import Image
 from imgpool.errors import (
     DecodeFailed,
     DecoderCrashed,
+    DecoderKilled,
     ImageTooLarge,
     ImagingError,
     JobCancelled,
@@ -147,8 +148,9 @@ def test_a_crash_costs_one_image(original: Path, into: Path, number: signal.Sign
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)  # the other signal comes first: the request stays unread
 
-        with pytest.raises(DecoderCrashed, match=number.name):
+        with pytest.raises(DecoderCrashed, match=number.name) as raised:
             child.process(original, into, timeout_s=60.0, cancelled=WhenAsked(crash))
+        assert isinstance(raised.value, DecoderKilled) == (number == signal.SIGKILL), "from outside, or by itself"
         assert names(into) == []
         assert child.pid != pid
         assert process(child, original, into).width == 300

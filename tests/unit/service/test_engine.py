@@ -13,7 +13,7 @@ from PIL import Image
 
 from doubles import WAIT_S, Gate, Watched, Watching, lawful, ours, take
 from imgpool.config import Settings
-from imgpool.errors import DecodeFailed, MachineFailed
+from imgpool.errors import DecodeFailed, DecoderKilled, MachineFailed
 from imgpool.imaging.model import Made
 from imgpool.imaging.sandbox import CancelSignal, InThread, Processor
 from imgpool.service.files import Directory
@@ -190,6 +190,50 @@ def test_a_reason_that_no_database_can_hold_does_not_end_the_collector(start: St
     counts = service.settled()
     assert (counts.failed, counts.done) == (1, 1)
     assert str(service.record(first.id).error).startswith("bad ")
+
+
+@pytest.mark.parametrize(("kills", "state", "attempts"), [(1, "done", 2), (2, "done", 3), (3, "failed", 3)])
+def test_an_image_whose_decoder_is_killed_is_tried_again_but_not_for_ever(
+    start: Start, images: dict[str, bytes], kills: int, state: str, attempts: int
+) -> None:
+    """The system kills for lack of memory, which may be another image's fault; each attempt counts."""
+    errors: list[BaseException] = [DecoderKilled("The decoder was ended by SIGKILL.") for _ in range(kills)]
+    service = start(kind=faulty(errors), workers=1, max_attempts=3)
+    image = take(service, images["jpeg"])
+    other = take(service, images["jpeg"])
+    service.settled()
+    record = service.record(image.id)
+    assert (record.state, record.attempts) == (state, attempts)
+    assert record.error is None or record.error.endswith("It was tried 3 times.")
+    assert service.record(other.id).attempts == 1
+    service.stop()
+    assert ours(service.settings) == {image.id, other.id}
+
+
+def test_what_is_deleted_while_its_decoder_is_killed_is_not_tried_again(start: Start, images: dict[str, bytes]) -> None:
+    class Deleting(Faulty):
+        """Deletes what it was asked to process, and then its decoder is killed."""
+
+        making: list[BaseException] = []  # noqa: RUF012
+        processing: list[BaseException] = []  # noqa: RUF012
+
+        def make_processor(self) -> Processor:
+            service = self
+
+            class Doomed(InThread):
+                def process(
+                    self, original: Path, into: Path, *, timeout_s: float | None, cancelled: CancelSignal
+                ) -> Made:
+                    service.delete(original.name)
+                    raise DecoderKilled("The decoder was ended by SIGKILL.")
+
+            return Doomed(self.recipe, self.limits, sync=False)
+
+    service = start(kind=Deleting, workers=1, max_attempts=9)
+    take(service, images["jpeg"])
+    assert service.settled().deleted == 1
+    service.stop()
+    assert ours(service.settings) == set()
 
 
 def test_an_output_that_fails_is_tried_again(start: Start, images: dict[str, bytes]) -> None:
