@@ -178,6 +178,12 @@ class WrongHost(Refused):
     reason, status, title = "wrong_host", 421, "This server has another name"
 
 
+class NoHost(WrongHost):
+    """An HTTP/1.1 request without a Host header."""
+
+    reason, status, title = "no_host", 400, "The request does not say which server it is for"
+
+
 class Unauthorized(Refused):
     """The token is missing or wrong."""
 

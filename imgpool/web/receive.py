@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from flask import Request
 from werkzeug.exceptions import RequestEntityTooLarge
-from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
+from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData, State
 
 from imgpool.errors import Draining, Incomplete, NoFile, Refused, TooManyFiles, TooSlow, UploadTooLarge
 from imgpool.service import Service, Upload
@@ -140,22 +140,28 @@ def _events(request: Request, service: Service) -> Iterator[Event]:
     if not boundary:
         raise NoFile("The form has no boundary in its Content-Type: let the HTTP client write that header.")
     decoder = MultipartDecoder(boundary.encode("latin-1", "replace"), MAX_DECODER_BYTES, max_parts=max_parts)
-    read = 0
+    read = parts = 0
     try:
         for chunk in _chunks(request, service):
             read += len(chunk)
             if read > max_bytes:
                 raise UploadTooLarge(f"The request has more than {max_bytes} bytes: send less at once.")
+            if decoder.state is State.EPILOGUE:
+                continue  # every part has come; what somebody put behind them is not kept
             decoder.receive_data(chunk)
             while not isinstance(event := decoder.next_event(), NeedData):
+                parts += isinstance(event, (File, Field))
                 yield event
-                if isinstance(event, Epilogue):
-                    return
         decoder.receive_data(None)
         while not isinstance(event := decoder.next_event(), (NeedData, Epilogue)):
             yield event
     except RequestEntityTooLarge:
-        raise TooManyFiles("The form has too many parts, or a part with oversized headers.") from None
+        if parts >= max_parts:
+            raise TooManyFiles(f"The form has more than {max_parts} parts: send less at once.") from None
+        raise Incomplete(
+            "The form is broken: a part's headers, or what comes before the first part, do not end. Let the HTTP "
+            "client write the form, and shorten the files' names."
+        ) from None
     except ValueError as error:
         log.info("a form broke off: %s", error)
         raise Incomplete(

@@ -15,7 +15,7 @@ from werkzeug.wrappers import Request
 from werkzeug.wrappers import Response as BaseResponse
 
 from imgpool.config import Settings
-from imgpool.errors import CrossSite, Refused, Unauthorized, WrongHost
+from imgpool.errors import CrossSite, NoHost, Refused, Unauthorized, WrongHost
 from imgpool.service import Service
 from imgpool.web.problems import problem, refusal_response
 from imgpool.web.visitors import OWNER, Visitor, Visitors, visitor
@@ -45,7 +45,7 @@ class Guard:
 
     def refusal(self, asked: Request) -> Refused | None:
         """Why this is answered for nobody, whoever asks."""
-        return wrong_host(asked.environ.get("HTTP_HOST"), self._names) or cross_site(asked)
+        return wrong_host(called(asked), self._names) or cross_site(asked)
 
     def may_upload(self, asked: Request) -> bool:
         """Whether an upload passes all that `protect` checks, asked outside of Flask's request. False does not say
@@ -104,13 +104,26 @@ def _remember_owner(who: Visitor) -> None:
         session.setdefault(OWNER, who.owner)
 
 
+def called(asked: Request) -> str | None:
+    """The name by which a request calls this server; None when it does not say, as HTTP/1.0 may. A target that is a
+    whole address counts for more than the Host header (RFC 9112, 3.2.2).
+    """
+    target = str(asked.environ.get("RAW_URI", ""))  # gunicorn's; other servers keep the Host header right themselves
+    if target.lower().startswith(("http://", "https://")):
+        return target.split("/", 3)[2]
+    given: str | None = asked.environ.get("HTTP_HOST")
+    return "" if given is None and asked.environ.get("SERVER_PROTOCOL") == "HTTP/1.1" else given
+
+
 def wrong_host(given: str | None, names: set[str]) -> Refused | None:
-    """The refusal for a Host header that is none of this server's.
+    """The refusal for a request that calls another server than this one.
 
     A page whose own name was made to point here (DNS rebinding) would be same-origin with this server; but its
     requests still carry that name. Addresses are always right, since nobody can make one point elsewhere; and so is
-    no header at all, which no browser sends.
+    no name at all, since all browsers send one.
     """
+    if given == "":
+        return NoHost("Send a Host header with the name or the address of this server.")
     if given is None or "*" in names:
         return None
     match = _HOST.fullmatch(given)

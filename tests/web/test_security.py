@@ -250,7 +250,7 @@ OWN_NAMES = [
 OTHER_NAMES = [
     "evil.example", "evil.example:8000", "images.example.com.evil.example", "evil-images.example.com", "example.com",
     "notexample.org", "localhost.evil.example", "evillocalhost", "127.0.0.1.evil.example", "127.0.0.1@evil.example",
-    "evil.example/127.0.0.1", "localhost:8000:1", "[::1", "::1", "a b", "", " ", "0x7f.1", "2130706433",
+    "evil.example/127.0.0.1", "localhost:8000:1", "[::1", "::1", "a b", " ", "0x7f.1", "2130706433",
     "localhost\xe9", "localhost,evil.example", "localhost:http",
 ]  # fmt: skip
 
@@ -276,6 +276,13 @@ def test_another_name_is_refused_whatever_is_asked(web: Make, images: dict[str, 
         assert site.client.post(path, environ_overrides=unread).status_code == 421
     assert site.status()["refused_by"] == {"wrong_host": 2}
     assert site.status()["since_start"] == {"received": 2, "accepted": 0, "refused": 2}
+
+
+def test_http_1_1_has_to_say_a_name(web: Make) -> None:
+    site = web()
+    for path in ("/healthz", "/api/status"):
+        answer = site.client.get(path, environ_overrides={"HTTP_HOST": "", "SERVER_PROTOCOL": "HTTP/1.1"})
+        assert answer.status_code == 400, path
 
 
 def test_a_program_that_says_no_name_is_answered(web: Make) -> None:
