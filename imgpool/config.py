@@ -108,6 +108,16 @@ class Settings:
     disk_floor_bytes: int = _setting(
         256 * MIB, size(0), "free space below which uploads are refused (507), in bytes", shown="256MiB"
     )
+    unfinished_slot_s: float = _setting(
+        10.0, seconds(0.1, 3600), "time for which a resumable upload that stands still keeps its slot", shown="10"
+    )
+    unfinished_expire_s: float = _setting(
+        86_400.0, seconds(1, 31_536_000), "time after which a resumable upload that stands still is gone", shown="86400"
+    )
+    max_unfinished_uploads: int = _setting(1000, whole(1, 1_000_000), "most resumable uploads that are unfinished")
+    max_unfinished_bytes: int = _setting(
+        4 * GIB, size(1), "most bytes that those may have together, as announced", shown="4GiB"
+    )
     retention_days: float = _setting(0.0, days, "days after which finished images are deleted; 0 keeps them", shown="0")
     drain_timeout_s: float = _setting(
         25.0, seconds(0, 86_400), "time to finish accepted images when stopping", shown="25"

@@ -124,6 +124,18 @@ class UploadTooLarge(Refused):
     reason, status, title = "too_large", 413, "The file is too large"
 
 
+class TooManyUnfinished(Refused):
+    """As many resumable uploads are unfinished as the settings allow, and all of them are in use."""
+
+    reason, status, title = "too_many_unfinished", 503, "Too many unfinished uploads"
+
+
+class Expired(Refused):
+    """A resumable upload stood still for too long, or made room for others. Counted; its client gets a 404 later."""
+
+    reason, status, title = "expired", 404, "The upload has expired"
+
+
 class NotAnImage(Refused):
     """The first bytes are not of an accepted format."""
 
@@ -188,3 +200,19 @@ class Unauthorized(Refused):
     """The token is missing or wrong."""
 
     reason, status, title = "unauthorized", 401, "A token is needed"
+
+
+class NoSuchUpload(ImgpoolError):
+    """There is no unfinished upload with this ID: it ended, or expired, or never began."""
+
+
+class WrongOffset(ImgpoolError):
+    """The bytes do not follow those that are there. `offset` is how many are."""
+
+    def __init__(self, offset: int) -> None:
+        super().__init__(f"The upload has {offset} bytes: go on from there.")
+        self.offset = offset
+
+
+class Superseded(ImgpoolError):
+    """Another request has taken this upload over: the client came back on a new connection."""

@@ -6,6 +6,7 @@ tests (`tests/contract/test_files.py`). A file is whole under its final name or 
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import secrets
@@ -20,6 +21,7 @@ from imgpool.errors import SettingError
 log = logging.getLogger(__name__)
 
 SWEEP_BATCH = 500
+COPY_BYTES = 1024 * 1024
 
 
 class NewOriginal(Protocol):
@@ -45,6 +47,11 @@ class Files(Protocol):
 
     def new_original(self, image_id: str) -> NewOriginal:
         """Begin an upload."""
+
+    def adopt(self, image_id: str, path: Path) -> None:
+        """Make a whole, synced local file the original; on disk when it returns. The file stays where it is, and is
+        its owner's to remove.
+        """
 
     def original(self, image_id: str) -> Path:
         """A local path to read the original from."""
@@ -98,6 +105,26 @@ class Directory:
     def new_original(self, image_id: str) -> NewOriginal:
         """See `Files.new_original`."""
         return _PartFile(self._originals / image_id)
+
+    def adopt(self, image_id: str, path: Path) -> None:
+        """See `Files.adopt`."""
+        final = self._originals / image_id
+        final.unlink(missing_ok=True)  # of an attempt whose record failed, and that could not be cleared away
+        try:
+            os.link(path, final)
+        except OSError as error:
+            if error.errno not in (errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK):
+                raise
+            copy = _PartFile(final)  # a file system without hard links
+            try:
+                with path.open("rb") as file:
+                    while chunk := file.read(COPY_BYTES):
+                        copy.write(chunk)
+                copy.commit()
+            finally:
+                copy.discard()
+        else:
+            _sync_directory(self._originals)
 
     def original(self, image_id: str) -> Path:
         """See `Files.original`."""

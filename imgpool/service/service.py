@@ -9,13 +9,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 
 from imgpool.config import Settings
 from imgpool.errors import DiskFull, Draining, NoRoom, Refused, SettingError, StoreFailed
 from imgpool.imaging.model import Limits
 from imgpool.imaging.recipe import parse_recipe
 from imgpool.imaging.sandbox import InChild, InThread, Processor
-from imgpool.pool import Context, PoolClosed, PoolFull
+from imgpool.pool import Context, JobSlot, PoolClosed, PoolFull
 from imgpool.service.engine import Engine
 from imgpool.service.files import Directory, Files
 from imgpool.service.measures import Measures
@@ -23,9 +24,10 @@ from imgpool.service.memory import choose_budget
 from imgpool.service.ownership import DataDirectoryLock
 from imgpool.service.records import ImageRecord, Records, State, StoreError
 from imgpool.service.resources import WorkerChoice, choose_workers
+from imgpool.service.resumable import Resumable
 from imgpool.service.sqlite import SQLiteRecords
 from imgpool.service.status import Lane, Memory, Status
-from imgpool.service.upload import Upload
+from imgpool.service.upload import Begun, Upload
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +42,9 @@ class Service:
     files: Files
     records: Records
     measures: Measures
+    uploads: Resumable  # from `start` on
+
+    clock: Callable[[], float] = staticmethod(time.monotonic)  # by which uploads stand still
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -115,6 +120,7 @@ class Service:
             if self._engine is None or self._stopping.done:
                 return ()
             self._stopping.cancel("the server stops")
+            self.uploads.stop()
             left = self._engine.stop(self.settings.drain_timeout_s if timeout_s is None else timeout_s)
             if self._retention is not None:
                 self._retention.join()
@@ -131,6 +137,7 @@ class Service:
         """The engine, started, after what an earlier run left was put in order."""
         self.measures = Measures(self.choice.workers)
         self._recover()
+        self.uploads = self._resumable()
         engine = Engine(
             self.records,
             self.files,
@@ -143,7 +150,26 @@ class Service:
             max_attempts=self.settings.max_attempts,
         )
         engine.start()
+        self.uploads.start()
         return engine
+
+    def _resumable(self) -> Resumable:
+        """Unfinished uploads, with those of an earlier run."""
+        uploads = Resumable(
+            self.settings,
+            self.files,
+            self.records,
+            reserve=self._reserve,
+            upload=self._upload,
+            count=self.count_refused,
+            clock=self.clock,
+        )
+        try:
+            if going_on := uploads.recover():
+                log.info("%d unfinished uploads can go on", going_on)
+        except OSError as error:
+            log.error("unfinished uploads of an earlier run could not be read: %s", error)
+        return uploads
 
     def _recover(self) -> None:
         requeued, failed = self.records.recover(time.time(), self.settings.max_attempts)
@@ -181,14 +207,19 @@ class Service:
 
         Raises `Draining`, `DiskFull` or `NoRoom`. The caller ends the `Upload`: `accept` or `discard`.
         """
+        return self._upload(self._reserve())
+
+    def _reserve(self) -> JobSlot[str]:
         if (refusal := self._refusal()) is not None:
             raise refusal
         try:
-            slot = self._running().pool.try_reserve()
+            return self._running().pool.try_reserve()
         except PoolFull:
             raise self._no_room() from None
         except PoolClosed:
             raise _draining() from None
+
+    def _upload(self, slot: JobSlot[str], begun: Begun | None = None) -> Upload:
         return Upload(
             slot,
             self.files,
@@ -196,6 +227,7 @@ class Service:
             max_bytes=self.settings.max_upload_bytes,
             limits=self.limits,
             weigh=self.budget.weigh,
+            begun=begun,
         )
 
     def count_accepted(self) -> None:
@@ -293,6 +325,7 @@ class Service:
             counts=self.records.counts(),
             measured=self.measures.snapshot(),
             wait_estimate_s=self.measures.estimate_wait_s(jobs.buffered + jobs.reserved),
+            unfinished=self.uploads.standing(),
             free_bytes=self._free_bytes(),
             uptime_s=now - self._started_at,
         )

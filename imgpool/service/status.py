@@ -8,6 +8,7 @@ from imgpool.pool import ChannelStatistics, WeightStatistics
 from imgpool.service.measures import Measured
 from imgpool.service.memory import MemoryBudget
 from imgpool.service.records import Counts
+from imgpool.service.resumable import Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,5 +56,6 @@ class Status:
     counts: Counts
     measured: Measured
     wait_estimate_s: float | None
+    unfinished: Standing
     free_bytes: int | None
     uptime_s: float

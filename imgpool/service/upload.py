@@ -12,6 +12,7 @@ import secrets
 import time
 import unicodedata
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from imgpool.errors import (
@@ -35,8 +36,18 @@ log = logging.getLogger(__name__)
 MAX_NAME = 200
 
 
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """An upload of which some bytes are there already: how many, and the first of them."""
+
+    image_id: str
+    original: NewOriginal
+    size: int
+    head: bytes
+
+
 class Upload:
-    """Bytes of one image being received. Made by `Service.admit`."""
+    """Bytes of one image being received. Made by `Service.admit`, and for `begun` ones by `Resumable`."""
 
     def __init__(
         self,
@@ -48,17 +59,18 @@ class Upload:
         limits: Limits,
         weigh: Callable[[Path], int],
         now: Callable[[], float] = time.time,
+        begun: Begun | None = None,
     ) -> None:
-        self.image_id = secrets.token_hex(16)
-        self.bytes = 0
+        self.image_id = begun.image_id if begun else secrets.token_hex(16)
+        self.bytes = begun.size if begun else 0
         self._slot = slot
         self._files, self._records = files, records
         self._max_bytes, self._limits = max_bytes, limits
         self._weigh = weigh
         self._now = now
-        self._head = b""
+        self._head = begun.head if begun else b""
         self._format: Format | None = None
-        self._original: NewOriginal | None = None
+        self._original: NewOriginal | None = begun.original if begun else None
         self._accepted = False
 
     def write(self, chunk: bytes) -> None:
@@ -71,13 +83,13 @@ class Upload:
         if self._format is None:
             self._head += chunk[: SNIFF_BYTES - len(self._head)]
             if len(self._head) == SNIFF_BYTES:
-                self._format = _sniffed(self._head)
+                self._format = sniffed(self._head)
         try:
             if self._original is None:
                 self._original = self._files.new_original(self.image_id)
             self._original.write(chunk)
         except OSError as error:
-            raise _store_refusal(error) from error
+            raise store_refusal(error) from error
 
     def accept(self, name: str, owner: str | None = None) -> NewImage:
         """Keep the image, as `owner`'s: sync the original, record it, queue its ID. Blocks on the disk.
@@ -86,7 +98,7 @@ class Upload:
         """
         if self._original is None:
             raise NoFile("The file is empty: choose one that has a picture in it.")
-        image_format = self._format or _sniffed(self._head)
+        image_format = self._format or sniffed(self._head)
         try:
             size = check_header(self._original.path(), self._limits)
         except ImageTooLarge as error:
@@ -111,7 +123,7 @@ class Upload:
                 self._files.delete(self.image_id)
             except OSError as left:  # without a record: the next start's sweep removes it
                 log.error("what came of a refused upload is left until the next start: %s", left)
-            raise _store_refusal(error) from error
+            raise store_refusal(error) from error
         self._accepted = True
         try:
             self._slot.send(self.image_id, weight=weight)
@@ -131,7 +143,8 @@ class Upload:
             self._slot.release()
 
 
-def _sniffed(head: bytes) -> Format:
+def sniffed(head: bytes) -> Format:
+    """The format that the first bytes are of; raises `NotAnImage`."""
     found = sniff(head)
     if found is None:
         names = ", ".join(image_format.label for image_format in INPUT_FORMATS)
@@ -139,7 +152,8 @@ def _sniffed(head: bytes) -> Format:
     return found
 
 
-def _store_refusal(error: OSError | StoreError) -> Refused:
+def store_refusal(error: OSError | StoreError) -> Refused:
+    """What to answer when disk or records do not take an upload. Logs why."""
     log.error("an upload could not be stored: %s", error)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DiskFull("The server's disk is full: try again later.", retry_after_s=60)

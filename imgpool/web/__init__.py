@@ -34,6 +34,7 @@ from imgpool.web.problems import http_error, refusal_response, store_error
 from imgpool.web.proxies import TrustedProxies
 from imgpool.web.reach import check_reach
 from imgpool.web.security import Guard, protect
+from imgpool.web.tus import tus
 from imgpool.web.visitors import Visitors
 
 log = logging.getLogger(__name__)
@@ -65,6 +66,7 @@ def create_app(settings: Settings | None = None, service: Service | None = None)
         app.secret_key = key = secret_key(service.settings.data_dir)
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the contract's order reads better
     app.register_blueprint(api)
+    app.register_blueprint(tus)
     app.register_blueprint(pages)
     app.register_error_handler(HTTPException, http_error)
     app.register_error_handler(Refused, refusal_response)

@@ -65,14 +65,19 @@ class Admission:
         limit = settings.max_request_bytes if form else settings.max_upload_bytes
         if request.content_length is not None and request.content_length > limit:
             raise UploadTooLarge(f"The upload has {request.content_length} bytes; at most {limit} are accepted.")
-        client = address_key(request.remote_addr) if self._most else ""
-        self._enter(client)
+        leave = self.enter(request)
         try:
             upload = self._service.admit()
         except BaseException:
-            self._leave(client)
+            leave()
             raise
-        return Admitted(upload, lambda: self._leave(client))
+        return Admitted(upload, leave)
+
+    def enter(self, request: Request) -> Callable[[], None]:
+        """Count one more open upload of this client, until what is returned is called. Raises `TooManyUploads`."""
+        client = address_key(request.remote_addr) if self._most else ""
+        self._enter(client)
+        return lambda: self._leave(client)
 
     @contextmanager
     def held(self, request: Request) -> Iterator[Admitted]:

@@ -77,7 +77,7 @@ class _Receiver:
     def raw(self, request: Request, name: str, upload: Upload) -> None:
         """The body is the image."""
         self._upload = upload
-        for chunk in _chunks(request, self._service):
+        for chunk in chunks(request, self._service):
             upload.write(chunk)
         self._accept(name)
 
@@ -142,7 +142,7 @@ def _events(request: Request, service: Service) -> Iterator[Event]:
     decoder = MultipartDecoder(boundary.encode("latin-1", "replace"), MAX_DECODER_BYTES, max_parts=max_parts)
     read = parts = 0
     try:
-        for chunk in _chunks(request, service):
+        for chunk in chunks(request, service):
             read += len(chunk)
             if read > max_bytes:
                 raise UploadTooLarge(f"The request has more than {max_bytes} bytes: send less at once.")
@@ -169,7 +169,7 @@ def _events(request: Request, service: Service) -> Iterator[Event]:
         ) from error
 
 
-def _chunks(request: Request, service: Service) -> Iterator[bytes]:
+def chunks(request: Request, service: Service) -> Iterator[bytes]:
     """The body as it comes. Raises `TooSlow`, `Incomplete` when the client went away, or `Draining`."""
     announced, read = request.content_length, 0
     while True:  # the server ends the bodies that are still coming when its time to stop has passed

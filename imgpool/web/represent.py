@@ -93,6 +93,11 @@ def status_json(status: Status, service: Service) -> dict[str, Any]:
             "p99": rounded(measured.wait_s.p99),
         },
         "service_s": {"p50": rounded(measured.service_s.p50), "p99": rounded(measured.service_s.p99)},
+        "unfinished": {
+            "uploads": status.unfinished.uploads,
+            "announced_bytes": status.unfinished.bytes,
+            "slots": status.unfinished.slots,
+        },
         "disk": {"free_bytes": whole_mib(status.free_bytes), "floor_bytes": settings.disk_floor_bytes},
         "limits": {
             "max_upload_bytes": settings.max_upload_bytes,

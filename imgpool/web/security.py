@@ -20,10 +20,14 @@ from imgpool.service import Service
 from imgpool.web.problems import problem, refusal_response
 from imgpool.web.visitors import OWNER, Visitor, Visitors, visitor
 
-OPEN_ENDPOINTS = {"api.healthz", "api.readyz", "api.openapi", "static", "pages.sign_in", "pages.sign_out"}
-UPLOAD_ENDPOINTS = {"api.upload", "pages.upload"}
+OPEN_ENDPOINTS = {
+    *("api.healthz", "api.readyz", "api.openapi", "static", "tus.options"),
+    *("pages.sign_in", "pages.sign_out"),
+}
+UPLOAD_ENDPOINTS = {"api.upload", "pages.upload", "tus.create", "tus.go_on", "tus.overridden"}
 UPLOADERS_ENDPOINTS = UPLOAD_ENDPOINTS | {
     *("pages.upload_page", "pages.status_page", "pages.image_page", "pages.delete_image"),
+    *("tus.look", "tus.terminate"),
     *("api.images", "api.image", "api.variant", "api.delete", "api.status"),
 }
 HEADERS = {
@@ -68,7 +72,7 @@ def protect(app: Flask, service: Service, guard: Guard) -> None:
             if _may(who, request.endpoint):
                 _remember_owner(who)
                 return None
-            if request.method in ("GET", "HEAD") and request.blueprint not in (None, "api"):
+            if request.method in ("GET", "HEAD") and request.blueprint not in (None, "api", "tus"):
                 return redirect(url_for("pages.sign_in", next=request.full_path.rstrip("?")), 303)
             if who.is_program and who.may_upload:
                 return problem(

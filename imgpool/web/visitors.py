@@ -30,6 +30,7 @@ from werkzeug.wrappers import Request
 
 from imgpool.config import Settings
 from imgpool.service import ImageRecord
+from imgpool.service.resumable import Unfinished
 
 log = logging.getLogger(__name__)
 
@@ -54,8 +55,8 @@ class Visitor:
         """Whose images there are for this visitor; None: everybody's."""
         return None if self.may_steer else self.owner if self.may_upload else ""
 
-    def may_see(self, image: ImageRecord) -> bool:
-        """Whether this image is there for the visitor, to look at and to delete."""
+    def may_see(self, image: ImageRecord | Unfinished) -> bool:
+        """Whether this image, or upload, is there for the visitor, to look at and to delete."""
         return self.sees_only is None or image.owner == self.sees_only
 
 

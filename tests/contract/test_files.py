@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -92,6 +94,26 @@ def test_deleting_leaves_nothing_and_can_be_repeated(files: Files) -> None:
     files.delete(ID)
     assert not files.original(ID).exists()
     assert not files.variant(ID, "thumb.jpg").exists()
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["hard-links", "no-hard-links"])
+def test_a_whole_file_is_taken_in_and_stays_its_owners(
+    files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    if not links:  # what a file system without them answers
+
+        def refuse(*_: object) -> None:
+            raise OSError(errno.EPERM, "Operation not permitted")
+
+        monkeypatch.setattr(os, "link", refuse)
+    mine = tmp_path / "data" / "mine"
+    mine.write_bytes(b"bytes")
+    files.adopt(ID, mine)
+    files.adopt(ID, mine)  # again, after a record that failed
+    assert files.original(ID).read_bytes() == b"bytes"
+    mine.unlink()
+    assert files.original(ID).read_bytes() == b"bytes"
+    assert sorted(path.name for path in files.original(ID).parent.iterdir()) == [ID]
 
 
 def test_a_sweep_removes_what_has_no_record_and_what_is_half_made(files: Files) -> None:

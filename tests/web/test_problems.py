@@ -22,7 +22,7 @@ def kinds(of: type[Refused]) -> list[type[Refused]]:
 
 def test_every_refusal_has_its_own_reason_a_status_and_a_title() -> None:
     found = kinds(Refused)
-    assert len({kind.reason for kind in found}) == len(found) == 16
+    assert len({kind.reason for kind in found}) == len(found) == 18
     assert all(400 <= kind.status < 600 and kind.title and kind.__doc__ for kind in found)
 
 

@@ -1,0 +1,286 @@
+"""Uploads that may come in several requests: the connection may go, the bytes stay, and the slot soon does not.
+
+Owns the unfinished uploads: which there are, who writes to each, which hold a slot. One that ends well is an image
+like any other (`Upload.accept` says what that takes), and its ID was the upload's. One begins only with a slot; when
+it stands still for `unfinished_slot_s` it loses the slot, and the next bytes have to ask for one again. When it
+stands still for `unfinished_expire_s` it is gone. Knows nothing of tus or HTTP.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from imgpool.config import Settings
+from imgpool.errors import Draining, Expired, NoFile, NoSuchUpload, Refused, TooManyUnfinished, UploadTooLarge
+from imgpool.pool import Context, JobSlot
+from imgpool.service.files import Files
+from imgpool.service.records import Records
+from imgpool.service.resumable_files import Facts, UnfinishedFiles
+from imgpool.service.resumable_turn import Entry, Held, Turn
+from imgpool.service.upload import Begun, Upload, clean_name, store_refusal
+
+log = logging.getLogger(__name__)
+
+Enter = Callable[[], Callable[[], None]]
+
+TEND_S = 0.5
+YIELDS_AFTER_S = 60.0  # an upload that stood still for so long may be dropped to make room for a new one
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """One look at an unfinished upload. `expires_in_s` counts from the moment at which bytes stop to come."""
+
+    id: str
+    length: int
+    offset: int
+    name: str
+    owner: str | None
+    note: str
+    expires_in_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How many unfinished uploads there are, their bytes as they were announced, and how many hold a slot."""
+
+    uploads: int
+    bytes: int
+    slots: int
+
+
+@dataclass
+class _Book:
+    """What is guarded by the lock of `Resumable`."""
+
+    entries: dict[str, Entry] = field(default_factory=dict)
+    bytes: int = 0
+
+
+class Resumable:
+    """All unfinished uploads of a service. Any thread may call any method; those that say so block on the disk.
+
+    `reserve` gives a slot or raises `Refused`, `upload` makes an upload like any other of what came; `count` is told
+    of each one that the service gives up by itself.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        files: Files,
+        records: Records,
+        *,
+        reserve: Callable[[], JobSlot[str]],
+        upload: Callable[[JobSlot[str], Begun], Upload],
+        count: Callable[[Refused], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = settings
+        self._unfinished = UnfinishedFiles(settings.data_dir.absolute() / "uploads", files)
+        self._records, self._upload = records, upload
+        self._reserve, self._count, self._clock = reserve, count, clock
+        self._lock = threading.Lock()
+        self._book = _Book()
+        self._stopping = Context()
+        self._thread = threading.Thread(target=self._keep_tending, name="imgpool-uploads", daemon=True)
+
+    # Life
+
+    def recover(self) -> int:
+        """Before the first request: take up what an earlier run left; returns how many uploads go on. Blocks.
+
+        Raises OSError or `StoreError`.
+        """
+        now = self._clock()
+        for facts, still_s in self._unfinished.recover():
+            kept = facts.id in self._records.known([facts.id])  # killed between its record and the end of its upload
+            if kept or still_s >= self._settings.unfinished_expire_s:
+                self._unfinished.remove(facts.id)
+            else:
+                self._book.entries[facts.id] = Entry(facts, None, now - still_s)
+                self._book.bytes += facts.length
+        return len(self._book.entries)
+
+    def start(self) -> None:
+        """Start the thread that takes slots and disk back."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Interrupt whoever sends bytes, give all slots back, keep the bytes. Idempotent; blocks for a moment."""
+        self._stopping.cancel("the server stops")
+        self._thread.join()
+        self.tend()
+
+    # Uploads
+
+    def create(
+        self, length: int, name: str, owner: str | None = None, note: str = "", enter: Enter = lambda: _nothing
+    ) -> Unfinished:
+        """Begin an upload of `length` bytes: it has a slot. Blocks on the disk. Raises `Refused`.
+
+        `enter` is asked before the slot, and may refuse; what it returns is called when the slot is held no more.
+        """
+        if length < 1:
+            raise NoFile("The file is empty: choose one that has a picture in it.")
+        if length > (most := self.max_bytes):
+            raise UploadTooLarge(f"The file has {length} bytes; at most {most} are accepted.")
+        held = self._hold(enter)
+        entry = Entry(Facts(secrets.token_hex(16), length, clean_name(name), owner, note), held, self._clock())
+        try:
+            self._enter(entry)
+        except BaseException:
+            entry.close(self._clock())
+            raise
+        try:
+            self._unfinished.begin(entry.facts)
+        except OSError as error:
+            with suppress(OSError):  # the next start sweeps it away
+                self._end(entry)
+            raise store_refusal(error) from error
+        return self._seen(entry, 0)
+
+    @property
+    def max_bytes(self) -> int:
+        """The longest upload that is taken."""
+        return min(self._settings.max_upload_bytes, self._settings.max_unfinished_bytes)
+
+    def find(self, upload_id: str) -> Unfinished:
+        """Look at an upload, without disturbing whoever sends its bytes. Blocks on the disk. Raises `NoSuchUpload`."""
+        entry = self._entry(upload_id)
+        return self._seen(entry, self._unfinished.offset(entry.facts))
+
+    def interrupt(self, upload_id: str) -> None:
+        """End the request that sends bytes now, if there is one: its client is asking anew. Raises `NoSuchUpload`."""
+        entry = self._entry(upload_id)
+        with entry.lock:
+            entry.leave(self._clock())
+
+    def go_on(self, upload_id: str, offset: int, enter: Enter = lambda: _nothing) -> Turn:
+        """A turn to send bytes from `offset` on, with a slot; it interrupts the one before. Blocks on the disk.
+
+        Raises `NoSuchUpload`, `WrongOffset`, or `Refused` (no slot now: the bytes stay). Use it as a context manager.
+        `enter` is asked when it has no slot any more, as by `create`.
+        """
+        if self._stopping.done:
+            raise _draining()
+        return Turn(self, self._unfinished, self._entry(upload_id), offset, lambda: self._hold(enter))
+
+    def terminate(self, upload_id: str) -> None:
+        """Forget an upload: its client does not want it any more. Blocks on the disk. Raises `NoSuchUpload`."""
+        self._end(self._entry(upload_id))
+
+    def standing(self) -> Standing:
+        """How many there are."""
+        with self._lock:
+            slots = sum(entry.held is not None for entry in self._book.entries.values())
+            return Standing(len(self._book.entries), self._book.bytes, slots)
+
+    def tend(self) -> None:
+        """Take back the slots of uploads that stand still, and the disk of those that expired. Blocks on the disk."""
+        now, stopping = self._clock(), self._stopping.done
+        with self._lock:
+            entries = list(self._book.entries.values())
+        for entry in entries:
+            still_s = entry.still_s(now)
+            if still_s >= self._settings.unfinished_slot_s or stopping:
+                entry.give_slot_back_if_still(now)
+            if still_s >= self._settings.unfinished_expire_s:
+                self._expire(entry)
+
+    def _keep_tending(self) -> None:
+        while not self._stopping.wait(min(TEND_S, self._settings.unfinished_slot_s)):
+            try:
+                self.tend()
+            except OSError as error:
+                log.error("an expired upload could not be removed: %s", error)
+
+    # For turns
+
+    @property
+    def stopping(self) -> bool:
+        """Whether bytes are refused because the server stops."""
+        return self._stopping.done
+
+    def now(self) -> float:
+        """Seconds of the clock by which uploads stand still."""
+        return self._clock()
+
+    def as_upload(self, slot: JobSlot[str], begun: Begun) -> Upload:
+        """What has come, as an upload like any other."""
+        return self._upload(slot, begun)
+
+    def finished(self, entry: Entry) -> None:
+        """The upload is an image, or can become none."""
+        self._end(entry)
+
+    # The book
+
+    def _entry(self, upload_id: str) -> Entry:
+        with self._lock:
+            entry = self._book.entries.get(upload_id)
+        if entry is None:
+            raise NoSuchUpload("There is no unfinished upload with this ID; it may have expired.")
+        return entry
+
+    def _seen(self, entry: Entry, offset: int) -> Unfinished:
+        facts = entry.facts
+        left_s = max(0.0, self._settings.unfinished_expire_s - entry.still_s(self._clock()))
+        return Unfinished(facts.id, facts.length, offset, facts.name, facts.owner, facts.note, left_s)
+
+    def _hold(self, enter: Enter) -> Held:
+        left = enter()
+        try:
+            return Held(self._reserve(), left)
+        except BaseException:
+            left()
+            raise
+
+    def _enter(self, entry: Entry) -> None:
+        """Book a new upload; those that stood still longest make room for it, if need be."""
+        while not self._entered(entry):
+            now = self._clock()
+            with self._lock:
+                oldest = max(self._book.entries.values(), key=lambda each: each.still_s(now), default=None)
+            if oldest is None or oldest.still_s(now) < YIELDS_AFTER_S:
+                raise TooManyUnfinished(
+                    "The server has as many unfinished uploads as it takes: try again in a minute.", retry_after_s=60
+                )
+            self._expire(oldest)
+
+    def _entered(self, entry: Entry) -> bool:
+        settings, book = self._settings, self._book
+        with self._lock:
+            if (
+                len(book.entries) >= settings.max_unfinished_uploads
+                or book.bytes + entry.facts.length > settings.max_unfinished_bytes
+            ):
+                return False
+            book.entries[entry.facts.id] = entry
+            book.bytes += entry.facts.length
+        return True
+
+    def _expire(self, entry: Entry) -> None:
+        self._end(entry)
+        self._count(Expired("The upload stood still for too long: begin it again."))
+
+    def _end(self, entry: Entry) -> None:
+        entry.close(self._clock())
+        with self._lock:
+            if self._book.entries.pop(entry.facts.id, None) is None:
+                return
+            self._book.bytes -= entry.facts.length
+        self._unfinished.remove(entry.facts.id)
+
+
+def _nothing() -> None:
+    """Nobody counts."""
+
+
+def _draining() -> Draining:
+    return Draining("The server is stopping and keeps what it has: go on in a moment.", retry_after_s=5)

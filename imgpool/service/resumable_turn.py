@@ -1,0 +1,205 @@
+"""One request's turn to send bytes to an unfinished upload, and the entry that says whose turn it is.
+
+A turn belongs to one thread. Another turn may take the upload over at any moment, between two writes; the older one
+learns of it at its next step and has then nothing more to say.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, NoReturn, Self
+
+from imgpool.errors import Draining, NoSuchUpload, Refused, Superseded, UploadTooLarge, WrongOffset
+from imgpool.imaging.formats import SNIFF_BYTES
+from imgpool.pool import JobSlot
+from imgpool.service.records import NewImage
+from imgpool.service.resumable_files import Facts, UnfinishedFiles, UnfinishedOriginal
+from imgpool.service.upload import Begun, sniffed, store_refusal
+
+if TYPE_CHECKING:
+    from imgpool.service.resumable import Resumable
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A slot, and whom to tell when the upload does not hold it any more."""
+
+    slot: JobSlot[str]
+    left: Callable[[], None]
+
+
+class Entry:
+    """An unfinished upload in memory. All but `facts` is guarded by `lock`; a disk write may hold that."""
+
+    def __init__(self, facts: Facts, held: Held | None, moved_at: float) -> None:
+        self.facts = facts
+        self.lock = threading.Lock()
+        self.held = held
+        self.turn: Turn | None = None
+        self.closed = False
+        self._moved_at = moved_at
+
+    def still_s(self, now: float) -> float:
+        """For how long no request has been sending bytes; 0 while one does."""
+        return 0.0 if self.turn is not None else max(0.0, now - self._moved_at)
+
+    def leave(self, now: float) -> None:
+        """Nobody sends bytes from now on. With the lock held."""
+        self.turn = None
+        self._moved_at = now
+
+    def give_slot_back(self) -> None:
+        """With the lock held."""
+        if self.held is not None:
+            self.held.slot.release()  # nothing, when it was sent
+            self.held.left()
+            self.held = None
+
+    def give_slot_back_if_still(self, now: float) -> None:
+        """Unless bytes have begun to come."""
+        with self.lock:
+            if self.turn is None:
+                self.give_slot_back()
+
+    def close(self, now: float) -> None:
+        """The end: no turn, no slot, and none any more."""
+        with self.lock:
+            self.closed = True
+            self.leave(now)
+            self.give_slot_back()
+
+
+class Turn:
+    """Bytes of one request. Made by `Resumable.go_on`; a context manager, at whose end what came is on the disk."""
+
+    def __init__(
+        self, uploads: Resumable, unfinished: UnfinishedFiles, entry: Entry, offset: int, hold: Callable[[], Held]
+    ) -> None:
+        self._uploads, self._entry = uploads, entry
+        with entry.lock:
+            if entry.closed:
+                raise NoSuchUpload("There is no unfinished upload with this ID; it may have expired.")
+            entry.leave(uploads.now())  # whoever sent bytes until now: this client has come back since
+            try:
+                there = unfinished.offset(entry.facts)
+                if there != offset:
+                    raise WrongOffset(there)
+                if entry.held is None:
+                    entry.held = hold()
+                self._original: UnfinishedOriginal = unfinished.open(entry.facts, offset)
+            except OSError as error:
+                raise store_refusal(error) from error
+            entry.turn = self
+        self.offset = self._began_at = offset
+        self._looked = False
+        self._trusted = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pause()
+        with self._entry.lock:
+            if self._entry.turn is self:
+                self._entry.leave(self._uploads.now())
+                if self._uploads.stopping:
+                    self._entry.give_slot_back()
+
+    @property
+    def length(self) -> int:
+        """Bytes of the whole upload."""
+        return self._entry.facts.length
+
+    def distrust(self) -> None:
+        """What comes has a checksum: no conclusion is drawn from the bytes until `finish`, and `undo` is possible."""
+        self._trusted = False
+
+    def write(self, chunk: bytes) -> None:
+        """Take the next bytes; blocks on the disk. Raises `Superseded`, or `Refused`: final when the bytes are no
+        image or more than announced (the upload is gone), else what came before stays.
+        """
+        if self.offset + len(chunk) > self.length:
+            self._give_up(
+                UploadTooLarge(f"The upload was announced with {self.length} bytes, and more came: begin it again.")
+            )
+        with self._entry.lock:
+            self._check_turn()
+            if self._uploads.stopping:
+                raise Draining("The server is stopping and keeps what it has: go on in a moment.", retry_after_s=5)
+            try:
+                self._original.write(chunk)
+            except OSError as error:
+                raise store_refusal(error) from error
+        self.offset += len(chunk)
+        if self._trusted and not self._looked and self.offset >= SNIFF_BYTES:
+            self._look()
+
+    def undo(self) -> None:
+        """Forget what this turn brought: its checksum is wrong. Raises `Superseded`."""
+        with self._entry.lock:
+            self._check_turn()
+            self._original.cut(self._began_at)
+        self.offset = self._began_at
+
+    def finish(self) -> NewImage | None:
+        """The request's bytes have come and are right. When that is all of the upload, it becomes an image: kept, as
+        `Upload.accept` says. Blocks on the disk. Raises `Superseded`, or `Refused`: final without a `retry_after_s`.
+        """
+        if self.offset < self.length:
+            if self.offset >= SNIFF_BYTES:
+                self._look()
+            return None
+        try:
+            image = self._accept()
+        except Refused as refusal:
+            self._give_up(refusal)
+        try:
+            self._uploads.finished(self._entry)
+        except OSError as error:
+            log.error("what came of a finished upload is left until the next start: %s", error)
+        return image
+
+    def _accept(self) -> NewImage:
+        facts = self._entry.facts
+        with self._entry.lock:
+            self._check_turn()
+            assert self._entry.held is not None  # noqa: S101 - a turn has one
+            slot = self._entry.held.slot
+            begun = Begun(facts.id, self._original, self.offset, self._original.head(SNIFF_BYTES))
+            upload = self._uploads.as_upload(slot, begun)
+            image = upload.accept(facts.name, facts.owner)
+            # Under the lock still: original and unfinished upload are one file now, that nobody may write to any more.
+            self._entry.closed = True
+        return image
+
+    def _look(self) -> None:
+        self._looked = True
+        try:
+            sniffed(self._original.head(SNIFF_BYTES))
+        except Refused as refusal:
+            self._give_up(refusal)
+
+    def _give_up(self, refusal: Refused) -> NoReturn:
+        """Raise the refusal; one that says no time to come back ends the upload."""
+        if refusal.retry_after_s is None:
+            self._pause()
+            self._uploads.finished(self._entry)
+        raise refusal
+
+    def _check_turn(self) -> None:
+        if self._entry.turn is not self:
+            raise Superseded("Another request goes on with this upload.")
+
+    def _pause(self) -> None:
+        try:
+            self._original.pause()
+        except OSError as error:
+            log.error("bytes of an unfinished upload could not be synced: %s", error)
