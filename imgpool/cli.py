@@ -220,6 +220,56 @@ def load_command(url: str, clients: tuple[str, ...], images: tuple[Path, ...], *
     sys.exit(0 if result["answers"]["accepted"] + result["answers"]["refused"] else 1)
 
 
+@main.command("compare")
+@click.option("--factors", default="1,2,5,10", show_default=True, help="arrivals, times what the machine can do")
+@click.option("--hold-s", default=6.0, show_default=True, help="seconds of arrivals, for each server and factor")
+@click.option("--follow-s", default=12.0, show_default=True, help="longest wait for accepted images after each")
+@click.option("--memory-bytes", metavar="SIZE", help="limit for each server  [default: 256 MiB and 128 MiB a CPU]")
+@click.option("--images", multiple=True, type=click.Path(path_type=Path), metavar="FILE|DIR", help="what to upload")
+@click.option(
+    "-o",
+    "--out",
+    default="imgpool-compare",
+    show_default=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="directory for compare.html, compare.png and compare.json",
+)
+def compare_command(images: tuple[Path, ...], out: Path, **options: Any) -> None:
+    """Send the same arrivals to imgpool and to two servers without a bound, and draw what happens.
+
+    Starts its own servers on this machine, one after the other, each with a memory limit. Takes some minutes. Needs
+    the extra imgpool[load].
+    """
+    with _load_extra():
+        from imgpool.load.compare_command import compare_all
+    from imgpool.load.target import LoadError
+
+    try:
+        compare_all(list(images), out, say=click.echo, **options)
+    except LoadError as error:
+        _fail(str(error), SETTING_ERROR)
+
+
+@main.command("bench")
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path), metavar="[FILE|DIR...]")
+@click.option("--count", default=40, show_default=True, type=click.IntRange(4, 2000), help="images for each worker")
+@click.option("--json", "as_json", is_flag=True, help="print JSON instead of lines")
+def bench_command(paths: tuple[Path, ...], count: int, as_json: bool) -> None:
+    """Measure what this machine makes of each image: codecs alone, bare pipeline, whole service, and their ratios.
+
+    Starts its own servers on this machine. Uses the sample photos, or your own files. Needs the extra imgpool[load].
+    """
+    with _load_extra():
+        from imgpool.load.bench import bench, conclusions, to_json
+    from imgpool.load.target import LoadError
+
+    try:
+        result = bench(list(paths), count, say=lambda line: click.echo(line, err=as_json))
+    except LoadError as error:
+        _fail(str(error), SETTING_ERROR)
+    click.echo(to_json(result) if as_json else "\n" + "\n".join(conclusions(result)))
+
+
 @contextmanager
 def _load_extra() -> Iterator[None]:
     try:

@@ -52,7 +52,7 @@ class ChildProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=_environment(),
+            env=child_environment(),
             start_new_session=True,  # the terminal's Ctrl-C is for the server
         )
         process = self._process
@@ -186,7 +186,8 @@ def drain(wake_fd: int) -> None:
         pass
 
 
-def _environment() -> dict[str, str]:
+def child_environment() -> dict[str, str]:
+    """What a decoder child may see of the environment, with the allocator set up for images."""
     environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ} | _MALLOC
     package_parent = Path(__file__).resolve().parents[2]
     if package_parent.name not in ("site-packages", "dist-packages"):

@@ -180,6 +180,7 @@ def light_css() -> str:
 
 def _css(tones: dict[str, str], lines: tuple[str, ...]) -> str:
     rules = [
+        f".bar{{stroke:{tones['paper']};stroke-width:1}}.inside{{fill:{tones['paper']};font-weight:600}}",
         "svg text{font-family:system-ui,'DejaVu Sans',sans-serif;font-size:13px}",
         f".title{{font-size:15px !important;font-weight:600;fill:{tones['ink']}}}",
         f".heading{{font-size:21px !important;font-weight:600;fill:{tones['ink']}}}",
@@ -190,5 +191,5 @@ def _css(tones: dict[str, str], lines: tuple[str, ...]) -> str:
     ]
     for look, (colour, dash) in enumerate(zip(lines, DASHES, strict=True)):
         rules.append(f".line.look{look}{{stroke:{colour};stroke-dasharray:{dash or 'none'}}}")
-        rules.append(f".mark.look{look},.name.look{look}{{fill:{colour}}}")
+        rules.append(f".mark.look{look},.name.look{look},.bar.look{look}{{fill:{colour}}}")
     return "".join(rules)

@@ -46,7 +46,7 @@ FOLLOW_S = 60.0
 def add_options(parser: ArgumentParser) -> None:
     """Locust asks for options of our own here."""
     parser.add_argument("--images", nargs="*", default=[], help="files and folders to upload; default: the samples")
-    parser.add_argument("--token", env_var="IMGPOOL_TOKEN", default=None, is_secret=True, help="the server's token")  # type: ignore[call-arg]
+    parser.add_argument("--token", env_var="IMGPOOL_TOKEN", default=None, is_secret=True, help="the server's token")
     parser.add_argument(CONSENT, dest="consent", action="store_true", help="needed for any server but this machine's")
 
 

@@ -18,7 +18,9 @@ body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(
 h1 { font-size: 1.6rem; margin: 0 } h2 { font-size: 1.15rem; margin: 2rem 0 .5rem }
 p { margin: .4rem 0; max-width: 70ch } .faint { color: var(--faint) }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums }
-th, td { padding: .3rem .8rem .3rem 0; border-bottom: 1px solid var(--line); text-align: right; font-weight: 400 }
+th, td { padding: .3rem .8rem .3rem 0; border-bottom: 1px solid var(--line); text-align: right; font-weight: 400;
+  white-space: nowrap }
+thead th { white-space: normal; vertical-align: bottom }
 th:first-child, td:first-child { text-align: left } thead th { color: var(--faint) }
 .wide { overflow-x: auto } .tiles { display: flex; flex-wrap: wrap; gap: .75rem; margin: 1rem 0; padding: 0 }
 .tiles div { background: var(--panel); border: 1px solid var(--line); border-radius: .5rem; padding: .6rem 1rem;

@@ -14,7 +14,7 @@ from imgpool.web import create_app
 from imgpool.web.metrics import COUNTERS, GAUGES
 
 TOP = Path(__file__).parent.parent.parent
-LOAD_COMMANDS = ("load",)
+LOAD_COMMANDS = ("load", "compare", "bench")
 README = (TOP / "README.md").read_text()
 
 

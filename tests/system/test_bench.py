@@ -1,0 +1,54 @@
+"""`imgpool bench` on small files: every part is measured, and the parts are of one size."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from serving import SAMPLES
+
+COMMAND = [sys.executable, "-m", "imgpool", "bench"]
+
+
+def test_the_parts_and_their_ratios(tmp_path: Path) -> None:
+    files = [SAMPLES / "city.webp", SAMPLES / "flower-cmyk.jpg", SAMPLES / "hostile/truncated.jpg"]
+    done = subprocess.run(
+        [*COMMAND, *map(str, files), "--count", "6", "--json"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert "left out: truncated.jpg (failed)" in done.stderr
+    for part in ("codecs", "pipeline", "pipeline_threads", "service", "service_workers"):
+        assert result[part]["wall_s"] > 0
+        assert result[part]["cpu_s"] > 0
+    assert result["codecs"]["images"] == result["pipeline"]["images"] == result["service"]["images"] == 6
+    assert result["service_workers"]["images"] == 6 * result["workers"]
+    assert result["codecs"]["cpu_s"] < result["pipeline"]["cpu_s"], "the codecs' work is a part of the pipeline's"
+    assert 0 < result["service"]["decoders_cpu_s"] < result["service"]["cpu_s"]
+    assert 0 < result["start_s"] < 20
+    assert set(result["ratios"]) == {
+        "pipeline_cpu_by_codecs_cpu",
+        "service_cpu_by_pipeline_cpu",
+        "service_workers_by_one_worker",
+        "service_goodput_by_pipeline_threads",
+    }
+    assert not list(tmp_path.iterdir()), "nothing is left behind"
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [(["/nowhere.jpg"], "'/nowhere.jpg' cannot be read"), ([str(SAMPLES / "README.md")], "none of these files")],
+)
+def test_what_cannot_be_measured_is_said(files: list[str], said: str) -> None:
+    done = subprocess.run([*COMMAND, *files], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert said in done.stderr
