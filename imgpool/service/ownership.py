@@ -6,15 +6,20 @@ The lock is the kernel's: it goes with the process, however that ends.
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import secrets
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
 from imgpool.errors import DataDirectoryInUse
 
+log = logging.getLogger(__name__)
+
 WAIT_S = 3.0
+KEY_DIGITS = 64
 
 
 class DataDirectoryLock:
@@ -62,14 +67,24 @@ def _taken(file: TextIO) -> bool:
 
 
 def secret_key(data_dir: Path) -> str:
-    """The key that signs cookies: made once, kept 0600 in the data directory, never logged. Raises OSError."""
+    """The key that signs cookies: made once, kept 0600 in the data directory, never logged. Raises OSError.
+
+    One that is not whole, or that others could read, is replaced: whatever it signed is worth nothing then.
+    """
     data_dir.mkdir(parents=True, exist_ok=True)
     path = data_dir / "secret-key"
+    if path.exists() and (len(path.read_text("latin-1")) != KEY_DIGITS or path.stat().st_mode & 0o077):
+        log.warning("'%s' is not whole, or others could read it: a new one signs everybody out", path)
+        path.unlink()
     if not path.exists():
-        # Written aside and renamed: a crash in between must not leave an empty key, which would sign anything.
+        # Written aside and linked: a crash leaves no half a key, and of two servers that start at once one key wins.
         aside = path.with_name(f"{path.name}.{os.getpid()}")
         aside.unlink(missing_ok=True)
         with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(secrets.token_hex(32))
-        aside.replace(path)
+            file.write(secrets.token_hex(KEY_DIGITS // 2))
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):
+            path.hardlink_to(aside)
+        aside.unlink()
     return path.read_text()

@@ -8,10 +8,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from doubles import Gate, Watching
+from doubles import Gate, Watched, Watching
 from imgpool.config import Settings
+from imgpool.service.records import Counts
 from imgpool.web import create_app
-from webclient import Web
+from imgpool.web.security import HEADERS
+from webclient import Web, body
 
 Make = Callable[..., Web]
 NASTY = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'&.jpg"
@@ -214,6 +216,54 @@ def test_the_delete_button(web: Make, images: dict[str, bytes]) -> None:
     assert (answer.status_code, answer.headers["Location"]) == (303, "/status")
     assert site.service.get(image_id) is None
     assert site.client.post(f"/images/{image_id}/delete", headers=BROWSER).status_code == 404
+
+
+class Confused(Watched):
+    """A mistake of ours."""
+
+    def counts(self) -> Counts:
+        raise RuntimeError("<script>alert(1)</script>")
+
+
+ERRORS: dict[int, dict[str, object]] = {
+    400: {"path": "/status?state=none"},
+    401: {"method": "POST", "path": "/upload", "token": "a-token-for-tests"},
+    403: {"method": "POST", "path": "/upload", "headers": {"Origin": "http://evil.example"}},
+    404: {"path": "/<script>alert(1)</script>"},
+    405: {"path": "/upload"},
+    413: {"method": "POST", "path": "/upload", "max_upload_bytes": 10},
+    415: {"method": "POST", "path": "/upload", "data": b"<script>alert(1)</script>" * 20},
+    421: {"path": "/", "headers": {"Host": '"><script>alert(1)</script>'}},
+    422: {"method": "POST", "path": "/upload", "max_pixels": 1},
+    500: {"path": "/status", "records": Confused},
+    503: {"method": "POST", "path": "/upload", "queue_capacity": 1, "full": True},
+    507: {"method": "POST", "path": "/upload", "disk_floor_bytes": 1 << 50},
+}
+
+
+@pytest.mark.parametrize("status", ERRORS)
+def test_every_error_page_is_clean_and_has_the_policy(web: Make, images: dict[str, bytes], status: int) -> None:
+    case = dict(ERRORS[status])
+    method, path, headers = (
+        case.pop(key, default) for key, default in (("method", "GET"), ("path", ""), ("headers", {}))
+    )
+    data, full = case.pop("data", images["jpeg"]), case.pop("full", None)
+    site = web(**case)
+    held = site.service.admit() if full else None
+    answer = site.client.open(
+        path,
+        method=method,
+        headers={**BROWSER, **headers},  # type: ignore[dict-item]
+        data=body([("file", "<script>alert(1)</script>.jpg", data)]) if method == "POST" else None,  # type: ignore[arg-type]
+        content_type="multipart/form-data; boundary=XxX" if method == "POST" else None,
+    )
+    if held is not None:
+        held.discard()
+    assert (answer.status_code, answer.mimetype) == (status, "text/html"), answer.text
+    assert_clean(site, answer.text)
+    assert "<script>alert" not in answer.text
+    for name, value in HEADERS.items():
+        assert answer.headers[name] == value
 
 
 def test_signing_in_and_out(web: Make) -> None:
