@@ -129,6 +129,11 @@ class Service:
             log.warning("%d images are left for the next start", len(left))
         return left
 
+    @property
+    def stopping(self) -> Context:
+        """Ends when the service begins to stop: a parent for whatever else runs beside the uploads."""
+        return self._stopping
+
     def drain_soon(self) -> None:
         """Admit no more from now on; `stop` does the rest. Never blocks: for a signal handler's thread."""
         self._draining = True
