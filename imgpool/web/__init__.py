@@ -29,6 +29,7 @@ from imgpool.service.ownership import secret_key
 from imgpool.web.admission import Admission
 from imgpool.web.api import api
 from imgpool.web.gate import Gate
+from imgpool.web.learn import add_lab
 from imgpool.web.pages import pages
 from imgpool.web.problems import http_error, refusal_response, store_error
 from imgpool.web.proxies import TrustedProxies
@@ -65,6 +66,7 @@ def create_app(settings: Settings | None = None, service: Service | None = None)
     if service.settings.token is not None:
         app.secret_key = key = secret_key(service.settings.data_dir)
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the contract's order reads better
+    add_lab(app, service)
     app.register_blueprint(api)
     app.register_blueprint(tus)
     app.register_blueprint(pages)

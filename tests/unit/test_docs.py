@@ -16,6 +16,7 @@ from imgpool.web.metrics import COUNTERS, GAUGES
 TOP = Path(__file__).parent.parent.parent
 LOAD_COMMANDS = ("load", "compare", "bench")
 README = (TOP / "README.md").read_text()
+PLACEHOLDERS = {"image_id": "ID", "upload_id": "ID", "variant": "VARIANT", "run_id": "RUN_ID"}
 
 
 @pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.name)
@@ -29,9 +30,7 @@ def test_every_route_is_in_the_readme(tmp_path: Path) -> None:
     for rule in create_app(settings, Service(settings)).url_map.iter_rules():
         if rule.endpoint == "static":
             continue
-        path = re.sub(
-            r"<(\w+)>", lambda name: {"image_id": "ID", "upload_id": "ID", "variant": "VARIANT"}[name[1]], rule.rule
-        )
+        path = re.sub(r"<(\w+)>", lambda name: PLACEHOLDERS[name[1]], rule.rule)
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
             assert re.search(rf"`(\w+, )*{method}(, \w+)* {re.escape(path)}`", README), f"{method} {path}"
 
