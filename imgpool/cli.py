@@ -1,4 +1,4 @@
-"""The command line: `imgpool serve`, `process`, `prune`. Thin: it parses, calls one function, and prints.
+"""The command line: `imgpool serve`, `process`, `lesson`, `prune`. Thin: it parses, calls one function, and prints.
 
 What a command needs is imported inside it, so that `imgpool --help` loads neither Flask, Pillow nor gunicorn.
 """
@@ -154,6 +154,32 @@ def prune(older_than: str, **options: str | None) -> None:
     except (ImgpoolError, StoreError) as error:
         _fail(str(error), 1)
     click.echo(f"{removed} images deleted")
+
+
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.argument("number", required=False, type=int)
+@click.option("--source", "what", flag_value="source", help="only show the program, as it can be saved and changed")
+@click.option("--run", "what", flag_value="run", help="only run it")
+@click.argument("changes", nargs=-1, type=click.UNPROCESSED, metavar="[--PARAMETER VALUE]...")
+def lesson(number: int | None, what: str | None, changes: tuple[str, ...]) -> None:
+    """Lessons about worker pools: list them, or show and run one.
+
+    Each has parameters of its own, which it names: imgpool lesson 5 --workers 1,2,4,8,16
+    """
+    from imgpool.learn.catalogue import LESSONS
+    from imgpool.learn.terminal import list_programs, teach
+
+    if number is None:
+        list_programs(LESSONS)
+        click.echo('\n"imgpool lesson 2" shows a lesson\'s program and runs it.')
+        return
+    chosen = next((each for each in LESSONS if each.number == number), None)
+    if chosen is None:
+        _fail(f"there is no lesson {number}; there are 1 to {len(LESSONS)}", SETTING_ERROR)
+    try:
+        sys.exit(teach(chosen, what, changes))
+    except SettingError as error:
+        _fail(str(error), SETTING_ERROR)
 
 
 @main.command("load")

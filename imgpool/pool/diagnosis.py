@@ -88,7 +88,7 @@ def diagnose(waits: tuple[Wait, ...], died: tuple[str, ...]) -> DeadlockError:
     """Return the error to raise in every thread that waits. `died`: "NAME ended early with ERROR" for each that did."""
     facts = [*_grouped(waits), *(["nobody receives"] if _sending(waits) else []), *died]
     mistake, advice = _died() if died else _mistake(waits)
-    return DeadlockError(f"every thread waits for another: {'; '.join(facts)}. {advice}", waits, mistake)
+    return DeadlockError(f"deadlock: {'; '.join(facts)}. {advice}", waits, mistake)
 
 
 def _sending(waits: tuple[Wait, ...]) -> list[Ends]:
@@ -152,6 +152,8 @@ def _not_closed(waits: tuple[Wait, ...]) -> tuple[Mistake, str]:
     channel = causes[0].channel
     assert channel is not None  # noqa: S101 - see above
     who = together([wait.who for wait in causes if wait.channel == channel])
+    if not channel.senders and len(waits) == 1:
+        return "nobody on the other side", f"{who} is alone: no other thread is left that could send to {channel.name}."
     if channel.senders and channel.senders.isdisjoint(wait.who for wait in waits):
         return "not closed", (
             f"{who} waits for more than was sent, and all who sent to {channel.name} have ended without closing it: "

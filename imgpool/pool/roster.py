@@ -60,7 +60,7 @@ class Roster:
     def me(self) -> Member:
         """Return the calling thread's member, or raise `NotInTeam`."""
         member: Member | None = getattr(self._here, "member", None)
-        if member is None:
+        if member is None or member.ended:
             raise NotInTeam(
                 f"thread {threading.current_thread().name!r} takes no part in this team, so it must not use the team's "
                 "channels and pools: start it with team.start()"
@@ -127,22 +127,32 @@ class Roster:
         """Block until these have ended, or all other members. Raises `DeadlockError` if they never will."""
         member = self.me()
 
-        def left() -> list[str]:
-            return [each.name for each in self._members if each is not member and (of is None or each in of)]
+        def left() -> Iterator[Member]:
+            return (each for each in self._members if each is not member and (of is None or each in of))
+
+        def lasts() -> bool:
+            return next(left(), None) is not None
+
+        released = False  # and not merely "deadlocked": the others were released too, and may have ended by now
+
+        def release() -> None:
+            nonlocal released
+            released = True
+            self._changed.notify_all()
 
         with self._lock:
             member.blocked = Blocked(
-                lambda: bool(left()),
-                lambda who: Wait(who, "join", until_ended=tuple(left())),
-                self._changed.notify_all,
+                lasts,
+                lambda who: Wait(who, "join", until_ended=tuple(each.name for each in left())),
+                release,
             )
             try:
                 self._look()
-                while left() and self._deadlock is None:
+                while lasts() and self._deadlock is None:
                     self._changed.wait()
             finally:
                 member.blocked = None
-            if left():
+            if released or lasts():
                 raise self.deadlock()
 
     def wait_for_release(self) -> None:
@@ -174,18 +184,18 @@ class Roster:
         """
         if self._deadlock is not None or not self._members:
             return
-        waits = [(member, member.blocked) for member in self._members]
-        if any(blocked is None or not blocked.lasts() for _, blocked in waits):
-            return
+        for member in self._members:
+            if member.blocked is None or not member.blocked.lasts():
+                return
         self._deadlock = diagnose(
-            tuple(blocked.describe(member.name) for member, blocked in waits if blocked is not None),
+            tuple(member.blocked.describe(member.name) for member in self._members if member.blocked is not None),
             tuple(f"{name} ended early with {type(error).__name__}: {error}" for name, error in self.errors),
         )
         if self.errors:
             self._deadlock.__cause__ = self.errors[0][1]
-        for _, blocked in waits:
-            if blocked is not None:
-                blocked.release()
+        for member in self._members:
+            if member.blocked is not None:
+                member.blocked.release()
 
 
 class TeamThread(threading.Thread):

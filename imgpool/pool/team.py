@@ -68,8 +68,8 @@ class Team:
             kind = getattr(target, "__name__", "thread")
             name = f"{kind} {next(self._numbers[kind])}"
         thread = self._roster.thread(target, args, name)
+        self._threads.append(thread)  # before it runs: it may join the others, or bring in more
         thread.start()
-        self._threads.append(thread)
         return thread
 
     def join(self) -> None:
