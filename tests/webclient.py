@@ -49,6 +49,16 @@ def body(parts: Iterable[tuple[str, str | None, bytes]], boundary: str = "XxX") 
     return written + f"--{boundary}--\r\n".encode()
 
 
+def cookie_name(client: FlaskClient) -> str:
+    """What the application calls its cookie."""
+    return str(client.application.config["SESSION_COOKIE_NAME"])
+
+
+def cookie_of(client: FlaskClient) -> Any:
+    """The application's cookie in this browser, or None."""
+    return client.get_cookie(cookie_name(client))
+
+
 class Untouchable(io.RawIOBase):
     """A body that must not be read."""
 

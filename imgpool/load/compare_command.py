@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from imgpool.config import size
 from imgpool.load.compare import compare, default_memory_bytes
 from imgpool.load.compare_report import compare_page, picture, png
 from imgpool.load.target import LoadError
+from imgpool.values import size
 
 MOST_FACTOR = 100.0
 MOST_S = 120.0

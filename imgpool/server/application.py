@@ -44,6 +44,9 @@ def gunicorn_options(settings: Settings) -> dict[str, Any]:
         "max_requests": 0,  # a restart would drain the pool for nothing
         "preload_app": False,  # threads do not survive the fork
         "control_socket_disable": True,
+        # Whom to believe is the setting trusted_proxies, and imgpool.web.proxies does it. gunicorn would believe all
+        # of this machine, and take SCRIPT_NAME and PATH_INFO from their headers, too.
+        "forwarded_allow_ips": "",
         "on_starting": _refuse_more_workers,
         "when_ready": partial(_before_the_first_worker, settings),
         "loglevel": "warning",

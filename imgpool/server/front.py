@@ -66,8 +66,11 @@ class Front:
 
     def _decide(self, connection: Connection, request: Any, until: float | None = None) -> bool:
         """Whether the request was dealt with here; else it is for a thread."""
-        response, environ = wsgi.create(request, connection.sock, connection.client, connection.server, self._cfg)
-        decision = self._gate.decide(environ)
+        try:
+            response, environ = wsgi.create(request, connection.sock, connection.client, connection.server, self._cfg)
+            decision = self._gate.decide(environ)
+        except Exception:  # here it would end the server: the thread meets it again, and answers
+            return False
         if isinstance(decision, Admitted):
             connection.admitted = decision
             self._receiving.add(connection)

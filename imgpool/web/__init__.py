@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import logging
 import signal
+from hashlib import sha256
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -54,17 +55,17 @@ def create_app(settings: Settings | None = None, service: Service | None = None)
     app.extensions["imgpool"] = service
     app.extensions["imgpool.admission"] = admission
     app.session_interface = _Cookies()
+    key = "" if service.settings.token is None else secret_key(service.settings.data_dir)
     app.config.update(
+        SECRET_KEY=key or None,
         SESSION_COOKIE_HTTPONLY=True,
         # Not Strict: a link from elsewhere would come without the cookie, and give an anonymous uploader a new name.
         SESSION_COOKIE_SAMESITE="Lax",
-        SESSION_COOKIE_NAME="imgpool",
+        # Cookies do not know ports: two servers on one machine would sign each other's visitors out.
+        SESSION_COOKIE_NAME=f"imgpool-{sha256(key.encode()).hexdigest()[:8]}",
         MAX_FORM_MEMORY_SIZE=64 * 1024,  # the sign-in form; uploads never pass through Flask's form parser
         MAX_CONTENT_LENGTH=None,
     )
-    key = ""
-    if service.settings.token is not None:
-        app.secret_key = key = secret_key(service.settings.data_dir)
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the contract's order reads better
     add_lab(app, service)
     app.register_blueprint(api)

@@ -11,6 +11,7 @@ import re
 import socket
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,8 +40,9 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture
 def server(running: Server) -> Iterator[Server]:
-    before = running.get("/api/status")["since_start"]["received"]
+    before, process = running.get("/api/status")["since_start"]["received"], running.gunicorn_process().pid
     yield running
+    assert running.gunicorn_process().pid == process, "another process answers now: the first one has died of it"
     running.wait_until_settled()
 
     def at_rest() -> bool:
@@ -277,6 +279,12 @@ REQUESTS: dict[str, tuple[bytes, list[int]]] = {
     "lines that end without CR": (b"GET /healthz HTTP/1.1\nHost: 127.0.0.1\n\n", [400]),
     "an upgrade": (get(b"/healthz", b"Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n"), [200]),
     "a proxy's line": (b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n" + get(b"/healthz"), [400]),
+    "a header that is a CGI variable": (get(b"/healthz", b"SCRIPT_NAME: //evil.example\r\n"), [200]),
+    "a header that is the path": (get(b"/api/images/x", b"PATH_INFO: /healthz\r\n"), [404]),
+    "headers of proxies that disagree": (
+        get(b"/healthz", b"X-Forwarded-Ssl: on\r\nX-Forwarded-Proto: http\r\n"),
+        [200],
+    ),
     "a thousand ranges": (get(b"/static/base.css", b"Range: bytes=" + b"0-0," * 999 + b"1-1\r\n"), [416]),
 }
 
@@ -354,3 +362,23 @@ def test_the_log_is_one_line_for_each_and_shows_no_control_character(server: Ser
     talk(server, get(b"/a\x1b[2Jb"))
     assert [line for line in server.log if not line.isprintable()] == []
     assert [line for line in server.log if line.startswith("impgool: forged")] == []
+
+
+def test_a_proxy_that_nobody_named_changes_nothing(server: Server) -> None:
+    lies = b"X-Forwarded-Proto: https\r\nX-Forwarded-Host: evil.example\r\n"
+    lies += b"X-Forwarded-Prefix: /evil\r\nSCRIPT_NAME: /evil\r\n"
+    body = form(part(), end=b"--XxX--\r\n").split(b"\r\n\r\n", 1)[1]
+    content_type = b"Content-Type: multipart/form-data; boundary=XxX\r\n"
+    answer = talk(server, post(body, content_type, lies, length(len(body)), target=b"/upload"))
+    assert b"Location: /status\r\n" in answer
+    assert b"evil" not in talk(server, get(b"/status", lies))
+
+
+def test_what_breaks_in_the_front_stage_does_not_end_the_server(tmp_path: Path) -> None:
+    """A server below a path, asked for another one: gunicorn raises while it makes the request's environment."""
+    with Server(tmp_path / "data", "--workers", "1", "--isolation", "thread", SCRIPT_NAME="/below") as below:
+        process = below.gunicorn_process().pid
+        for _ in range(3):
+            assert statuses(talk(below, get(b"/healthz"))) == [500]
+        assert statuses(talk(below, get(b"/below/healthz"))) == [200]
+        assert below.gunicorn_process().pid == process

@@ -15,7 +15,7 @@ from imgpool.config import Settings
 from imgpool.web import create_app
 from imgpool.web.security import OPEN_ENDPOINTS, UPLOADERS_ENDPOINTS
 from imgpool.web.visitors import Guesses
-from webclient import Web, body
+from webclient import Web, body, cookie_name, cookie_of
 
 Make = Callable[..., Web]
 TOKEN = "a-token-for-tests"
@@ -126,15 +126,24 @@ def test_ones_own_may_be_deleted_by_page_and_program(open_site: Web, images: dic
 def test_two_uploads_at_once_are_of_one_owner(open_site: Web, images: dict[str, bytes]) -> None:
     """The name comes with the page, so it is there before the first upload and no answer has to be waited for."""
     ann = browser(open_site)
-    cookie = ann.get_cookie("imgpool")
+    cookie = cookie_of(ann)
     assert cookie is not None
     tabs = [open_site.client.application.test_client() for _ in range(2)]
     for tab in tabs:
-        tab.set_cookie("imgpool", cookie.value)
+        tab.set_cookie(cookie_name(tab), cookie.value)
     made = {upload(tab, images["tiny"]) for tab in tabs}
     assert set(listed(ann)) == made
     assert "Set-Cookie" not in ann.get("/").headers, "a new name would lose the old images"
     open_site.service.settled()
+
+
+def test_two_servers_on_one_machine_leave_each_others_visitors_alone(
+    open_site: Web, settings: Callable[..., Settings]
+) -> None:
+    other = create_app(settings(data_dir=open_site.service.settings.data_dir / "other", token=TOKEN)).test_client()
+    ann = browser(open_site)
+    assert cookie_name(ann) != cookie_name(other)
+    assert cookie_name(ann).startswith("imgpool-")
 
 
 def test_an_upload_by_the_form_without_a_cookie_gets_one(open_site: Web, images: dict[str, bytes]) -> None:
@@ -158,7 +167,7 @@ def test_a_cookie_cannot_be_made_up(open_site: Web, images: dict[str, bytes]) ->
     signer = app.session_interface.get_signing_serializer(app)  # type: ignore[attr-defined]
     for forged in (signer.dumps({"owner": record.owner}), record.owner, f"eyJvd25lciI6IiJ9.{record.owner}"):
         thief = open_site.client.application.test_client()
-        thief.set_cookie("imgpool", forged)
+        thief.set_cookie(cookie_name(thief), forged)
         assert listed(thief) == []
         assert thief.get(f"/api/images/{hers}").status_code == 404
 
@@ -263,7 +272,7 @@ def test_a_changed_token_signs_out_who_used_it_and_nobody_else(web: Make, images
     people["uploads"].post("/sign-in", data={"token": UPLOAD_TOKEN})
     for client in people.values():
         upload(client, images["tiny"])
-    cookies = {kind: client.get_cookie("imgpool") for kind, client in people.items()}
+    cookies = {kind: cookie_of(client) for kind, client in people.items()}
     first.service.settled()
     first.service.stop()
     second = web(token="a-new-token-for-tests", upload_token=UPLOAD_TOKEN, anonymous_uploads=True)
@@ -271,7 +280,7 @@ def test_a_changed_token_signs_out_who_used_it_and_nobody_else(web: Make, images
     for kind, cookie in cookies.items():
         client = second.client.application.test_client()
         assert cookie is not None
-        client.set_cookie("imgpool", cookie.value)
+        client.set_cookie(cookie_name(client), cookie.value)
         seen[kind] = (len(listed(client)), "Sign out" in client.get("/").text)
     assert seen == {"steers": (0, False), "uploads": (1, True), "anonymous": (1, False)}
 

@@ -13,7 +13,7 @@ from werkzeug.test import EnvironBuilder
 from imgpool.errors import DiskFull, Draining, NoRoom, Refused, TooManyUploads, UploadTooLarge
 from imgpool.web.admission import Admission, Admitted, address_key
 from imgpool.web.gate import Gate
-from webclient import Web
+from webclient import Web, cookie_of
 
 Make = Callable[..., Web]
 TOKEN = "a-token-for-tests"
@@ -89,9 +89,9 @@ def test_uploaders_pass_the_gate_and_others_do_not(web: Make) -> None:
 def test_a_signed_in_browser_passes_the_gate(web: Make) -> None:
     site = web(token=TOKEN)
     site.client.post("/sign-in", data={"token": TOKEN})
-    cookie = site.client.get_cookie("imgpool")
+    cookie = cookie_of(site.client)
     assert cookie is not None
-    admitted = gate(site).decide(environ(Cookie=f"imgpool={cookie.value}"))
+    admitted = gate(site).decide(environ(Cookie=f"{cookie.key}={cookie.value}"))
     assert isinstance(admitted, Admitted)
     admitted.close()
 

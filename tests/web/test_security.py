@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from imgpool.web.security import HEADERS
-from webclient import Untouchable, Web, body
+from webclient import Untouchable, Web, body, cookie_name, cookie_of
 
 Make = Callable[..., Web]
 TOKEN = "a-token-for-tests"
@@ -186,18 +186,18 @@ def test_over_https_the_cookie_travels_by_https_alone(web: Make) -> None:
 def test_a_cookie_outlives_a_restart_and_not_a_change_of_the_token(web: Make, token: str, status: int) -> None:
     first = web(token=TOKEN)
     first.client.post("/sign-in", data={"token": TOKEN})
-    cookie = first.client.get_cookie("imgpool")
+    cookie = cookie_of(first.client)
     assert cookie is not None
     first.service.stop()
     second = web(token=token)
-    second.client.set_cookie("imgpool", cookie.value)
+    second.client.set_cookie(cookie_name(second.client), cookie.value)
     assert second.client.get("/api/status").status_code == status
 
 
 def test_a_forged_cookie_is_worth_nothing(web: Make) -> None:
     site = web(token=TOKEN)
     for value in ("eyJzaWduZWRfaW4iOnRydWV9", "eyJzaWduZWRfaW4iOnRydWV9.awQpHg.VkaYdGxkx5pQTMtYKVKbsJBhqiI", "x"):
-        site.client.set_cookie("imgpool", value)
+        site.client.set_cookie(cookie_name(site.client), value)
         assert site.client.get("/api/status").status_code == 401
 
 
