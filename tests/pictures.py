@@ -10,15 +10,17 @@ from PIL import Image
 
 
 @functools.cache
-def photo(width: int = 1200, height: int = 900, seed: int = 0, file_format: str = "JPEG") -> bytes:
-    """Soft blobs of colour with some grain, as photographs have."""
+def photo(
+    width: int = 1200, height: int = 900, seed: int = 0, file_format: str = "JPEG", *, grain: int = 6, quality: int = 75
+) -> bytes:
+    """Soft blobs of colour with some grain, as photographs have. Quality is for JPEG."""
     random = np.random.default_rng(seed)
     small = Image.fromarray(random.integers(0, 256, (12, 16, 3), dtype=np.uint8))
     soft = np.asarray(small.resize((width, height), Image.Resampling.BICUBIC), dtype=np.int16)
-    grain = random.integers(-6, 7, (height, width, 1), dtype=np.int16)
-    picture = Image.fromarray(np.clip(soft + grain, 0, 255).astype(np.uint8))
+    noise = random.integers(-grain, grain + 1, (height, width, 1), dtype=np.int16)
+    picture = Image.fromarray(np.clip(soft + noise, 0, 255).astype(np.uint8))
     with io.BytesIO() as file:
-        picture.save(file, file_format)
+        picture.save(file, file_format, **({"quality": quality} if file_format == "JPEG" else {}))
         return file.getvalue()
 
 

@@ -16,7 +16,8 @@ from imgpool.server.watch import Watch
 
 MAX_HEADER_BYTES = 32 * 1024
 READ_BYTES = 16 * 1024
-END_OF_HEADERS = b"\r\n\r\n"
+WHOLE = END_OF_HEADERS = b"\r\n\r\n"
+GONE = b""
 TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
@@ -41,55 +42,68 @@ class Arrivals:
     def add(self, connection: Connection, silence_s: float) -> None:
         """Wait for the first byte of a request for `silence_s`, and then for the rest of its headers."""
         connection.sock.setblocking(False)
-        connection.head = bytearray(connection.parser.unreader.take_buffered())
-        begun = bool(connection.head)  # it was sent behind the request before
-        if begun and _whole(connection.head, 0):
-            self._on_headers(connection)
-            return
-        self._watch.add(connection, time.monotonic() + (self._headers_timeout_s if begun else silence_s))
+        connection.head = bytearray(connection.parser.unreader.take_buffered())  # sent behind the request before
+        # In a flood the headers are there already: looking first saves a round through the poller.
+        verdict = WHOLE if _whole(connection.head, 0) else self._receive(connection)
+        if verdict is None:
+            patience_s = self._headers_timeout_s if connection.head else silence_s
+            self._watch.add(connection, time.monotonic() + patience_s)
+        else:
+            self._leave(connection, verdict)
 
     def _readable(self, connection: Connection) -> None:
+        began = not connection.head
+        verdict = self._receive(connection)
+        if verdict is not None:
+            self._watch.remove(connection)
+            self._leave(connection, verdict)
+        elif began:
+            self._watch.postpone(connection, time.monotonic() + self._headers_timeout_s)
+
+    def _receive(self, connection: Connection) -> bytes | None:
+        """Take what has come. None when more has to come, `WHOLE`, or the answer with which the connection ends."""
         try:
             data = connection.sock.recv(READ_BYTES)
         except BlockingIOError:
-            return
+            return None
         except OSError:
             data = b""
-        head = connection.head
-        known = len(head)
-        head += data
         if not data:
-            self._end(connection, b"")
-        elif _whole(head, max(0, known - 3)):
-            self._watch.remove(connection)
+            return GONE
+        known = len(connection.head)
+        connection.head += data
+        if _whole(connection.head, max(0, known - 3)):
+            return WHOLE
+        return TOO_LARGE if len(connection.head) > MAX_HEADER_BYTES else None
+
+    def _leave(self, connection: Connection, verdict: bytes) -> None:
+        if verdict is WHOLE:
             self._on_headers(connection)
-        elif len(head) > MAX_HEADER_BYTES:
-            self._end(connection, TOO_LARGE)
-        elif not known:
-            self._watch.postpone(connection, time.monotonic() + self._headers_timeout_s)
+        else:
+            self._on_end(connection, verdict)
 
     def expire(self, now: float) -> None:
         """Let go of those who took too long: with an answer if they had begun to ask."""
         for connection in self._watch.expired(now):
-            self._end(connection, TOO_SLOW if connection.head else b"")
+            self._give_up(connection)
 
     def stop(self, deadline: float) -> None:
         """The server stops: wait until `deadline` for those who asked before or have begun to ask, else for nobody."""
         for connection in self._watch.all():
             if not connection.head and not connection.parser.req_count:
-                self._end(connection, b"")
+                self._give_up(connection)
         self._watch.cap(deadline)
 
     def evict(self) -> bool:
         """Let go of who has waited longest, to make room for another; False when there is nobody."""
         oldest = self._watch.oldest()
         if oldest is not None:
-            self._end(oldest, TOO_SLOW if oldest.head else b"")
+            self._give_up(oldest)
         return oldest is not None
 
-    def _end(self, connection: Connection, answer: bytes) -> None:
+    def _give_up(self, connection: Connection) -> None:
         self._watch.remove(connection)
-        self._on_end(connection, answer)
+        self._on_end(connection, TOO_SLOW if connection.head else GONE)
 
 
 def _whole(head: bytearray, searched: int) -> bool:

@@ -20,6 +20,7 @@ from imgpool.web.admission import Admitted
 from imgpool.web.gate import Gate
 
 MAKING_WAY_S = 0.5  # how long an upload waits for the place of one that was let go
+CROWD_S = 0.5  # how long an upload that has a slot waits for its thread while a crowd is at the door
 LOOK_AGAIN_S = 0.05  # looking for a slow upload costs a walk over all of them
 
 
@@ -38,6 +39,7 @@ class Front:
         self._cfg, self._log = cfg, log
         self._serve, self._answered = serve, answered
         self._receiving: set[Connection] = set()  # those that hold a slot
+        self._granted: deque[tuple[float, Connection]] = deque()  # until when, who: they have a slot and no thread yet
         self._waiting: deque[tuple[float, Connection, Any]] = deque()  # until when, who, its request
         self._looked_at = float("-inf")
 
@@ -46,6 +48,16 @@ class Front:
         request = connection.look()
         if request is None or not self._decide(connection, request):
             self._serve(connection)
+
+    def go_on(self, *, crowd: bool) -> None:
+        """Give their threads to those that have a slot: after everybody at the door was answered.
+
+        Receiving a body takes fifty times as long as refusing one, and the threads that do it would take the
+        interpreter from the thread that refuses: `crowd` says that more clients wait to be answered.
+        """
+        now = time.monotonic()
+        while self._granted and not (crowd and self._granted[0][0] > now):
+            self._serve(self._granted.popleft()[1])
 
     def done(self, connection: Connection) -> None:
         """A thread is done with this connection's request: a place may be free now."""
@@ -74,7 +86,8 @@ class Front:
         if isinstance(decision, Admitted):
             connection.admitted = decision
             self._receiving.add(connection)
-            return False
+            self._granted.append((time.monotonic() + CROWD_S, connection))
+            return True
         if decision is None:
             return False
         if isinstance(decision, NoRoom):
@@ -104,11 +117,9 @@ class Front:
         answer = self._gate.answer(environ, refusal)
         if answer is None:
             return False
-        status, headers, body = answer
+        response.status, lines, body = answer
         response.force_close()
-        response.start_response(status, headers)
-        head = "".join([*response.default_headers(), *(f"{name}: {value}\r\n" for name, value in response.headers)])
-        connection.answer(f"{head}\r\n".encode("latin-1") + body)
+        connection.answer(f"{''.join(response.default_headers())}{lines}\r\n".encode("latin-1") + body)
         self._log.access(response, request, environ, timedelta())
         self._answered(connection)
         return True

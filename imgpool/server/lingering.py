@@ -21,7 +21,7 @@ LEAST_S = 5.0
 LEAST_BYTES_PER_S = 64 * 1024  # who sends no faster than this is waited for `LEAST_S` in all, others a little longer
 MOST_S = 60.0
 MOST_BYTES = 64 * 1024**2
-READS_IN_A_ROW = 4  # others wait for their turn
+TURN_S = 0.003  # then those that have no answer yet have their turn
 # On Linux a TCP socket asked to truncate drops the bytes without copying them; elsewhere they are read.
 DROP = socket.MSG_TRUNC if sys.platform == "linux" else 0
 
@@ -32,6 +32,7 @@ class Lingering:
     def __init__(self, poller: selectors.BaseSelector, on_end: Callable[[Connection], None]) -> None:
         self._on_end = on_end
         self._watch = Watch(poller, self._readable)
+        self._ready: list[Connection] = []
         self._sink = bytearray(1024 * 1024)
 
     def __len__(self) -> int:
@@ -49,6 +50,18 @@ class Lingering:
         self._watch.add(connection, connection.answered_at + SILENCE_S)
 
     def _readable(self, connection: Connection) -> None:
+        self._ready.append(connection)
+
+    def drop(self) -> None:
+        """Read away what has come, for `TURN_S` at most: the poller tells of the rest again. Called last in a round."""
+        until = time.monotonic() + TURN_S
+        for connection in self._ready:
+            self._go_on(connection)
+            if time.monotonic() > until:
+                break
+        self._ready.clear()
+
+    def _go_on(self, connection: Connection) -> None:
         if not self._drop(connection):
             self._end(connection)
             return
@@ -62,16 +75,13 @@ class Lingering:
     def _drop(self, connection: Connection) -> bool:
         """Read away what is there; False when the client has ended, one way or the other."""
         try:
-            for _ in range(READS_IN_A_ROW):
-                read = connection.sock.recv_into(self._sink, len(self._sink), DROP)
-                if not read:
-                    return False
-                connection.dropped += read
+            read: int = connection.sock.recv_into(self._sink, len(self._sink), DROP)
         except BlockingIOError:
-            pass
+            return True
         except OSError:
             return False
-        return True
+        connection.dropped += read
+        return read > 0
 
     def expire(self, now: float) -> None:
         """Close those that fell silent."""

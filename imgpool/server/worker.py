@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from types import FrameType
 from typing import Any
 
@@ -34,6 +35,7 @@ from imgpool.web.problems import CLOSE_CONNECTION
 
 log = logging.getLogger(__name__)
 
+THREADS_AT_START = 128
 ACCEPTS_IN_A_ROW = 64  # then those that are there already have their turn
 LEAST_DRAIN_S = 1
 LINGER_AT_STOP_S = 1.0
@@ -51,6 +53,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
         self._connections: weakref.WeakSet[Connection] = weakref.WeakSet()
         self._serving = threading.local()  # .connection: whose request this thread serves
         self._asked_to_stop_at: float | None = None
+        self._crowd = False  # more connections wait than were taken in this round
 
     @property
     def service(self) -> Service:
@@ -90,6 +93,15 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
         finally:
             self._drain()
 
+    def get_thread_pool(self) -> ThreadPoolExecutor:
+        """The threads, started: starting one takes milliseconds of the thread that answers the door in a flood."""
+        pool: ThreadPoolExecutor = super().get_thread_pool()
+        gate = threading.Barrier(min(self.cfg.threads, THREADS_AT_START) + 1)
+        for _ in range(gate.parties - 1):
+            pool.submit(gate.wait)
+        gate.wait()
+        return pool
+
     # A connection's way: accept, arrivals, front, a thread, and back to the arrivals or to the lingering
 
     def accept(self, listener: socket.socket) -> None:
@@ -109,6 +121,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
             connection = Connection(self.cfg, sock, peer, listener.getsockname(), self.service.settings)
             self._connections.add(connection)
             self._arrivals.add(connection, self.cfg.keepalive)
+        self._crowd = True
 
     def handle(self, connection: Connection) -> Any:
         """Serve one request, in a pool thread. Returns whether the connection is kept."""
@@ -172,7 +185,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         """Wait no longer than until the front stage has something to do."""
         due = self._front.until()
+        self._crowd = False
         super().wait_for_and_dispatch_events(timeout if due is None else max(0.0, min(timeout, due - time.monotonic())))
+        self._front.go_on(crowd=self._crowd)
+        self._lingering.drop()
 
     def _no_more_files(self) -> None:
         """The process has no file left for a connection: as many as now are the limit."""

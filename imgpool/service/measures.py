@@ -83,6 +83,7 @@ class Measures:
         self._refused: Counter[str] = Counter()
         self._waits: deque[float] = deque(maxlen=SAMPLES)
         self._services: deque[float] = deque(maxlen=SAMPLES)
+        self._mean_service_s: float | None = None  # of `_services`: asked for at every refusal, changed by every image
 
     def accepted(self) -> None:
         """An upload became an image."""
@@ -108,6 +109,7 @@ class Measures:
                 self._waits.append(wait_s)
             if service_s is not None:
                 self._services.append(service_s)
+                self._mean_service_s = sum(self._services) / len(self._services)
 
     def snapshot(self) -> Measured:
         """Everything at one moment."""
@@ -131,11 +133,8 @@ class Measures:
         The throughput is what the workers can do, workers / mean service time of the last images, and not the
         arrivals' rate: after a quiet minute the last minute's rate would promise hours. None before the first image.
         """
-        with self._lock:
-            if not self._services:
-                return None
-            mean = sum(self._services) / len(self._services)
-            return ahead * mean / self._workers
+        mean = self._mean_service_s
+        return None if mean is None else ahead * mean / self._workers
 
     def retry_after_s(self, ahead: int) -> int:
         """When to come back, in whole seconds: about when half of what is ahead is done, spread by a random

@@ -265,11 +265,9 @@ class Service:
         return None
 
     def _no_room(self) -> NoRoom:
-        jobs = self._running().pool.statistics().jobs
-        wait_s = self.measures.retry_after_s(jobs.buffered + jobs.reserved)
-        places = (
-            f"All {jobs.capacity} places in the queue are" if jobs.capacity > 1 else "The one place in the queue is"
-        )
+        capacity = self.settings.queue_capacity  # all of it is ahead: that is why there is no room
+        wait_s = self.measures.retry_after_s(capacity)
+        places = f"All {capacity} places in the queue are" if capacity > 1 else "The one place in the queue is"
         return NoRoom(f"{places} taken: try again in about {wait_s} s.", retry_after_s=wait_s)
 
     def _free_bytes(self) -> int | None:

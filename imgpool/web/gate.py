@@ -22,6 +22,11 @@ from imgpool.web.security import HEADERS, Guard
 
 API_UPLOAD = "/api/images"
 UPLOADS = {API_UPLOAD, "/upload"}
+to_json = json.JSONEncoder(separators=(",", ":")).encode  # as Flask writes it
+HEADERS_OF_ALL = "".join(
+    f"{name}: {value}\r\n"
+    for name, value in {"Content-Type": PROBLEM_JSON, "Cache-Control": "no-store", **HEADERS}.items()
+)
 
 
 class Gate:
@@ -47,20 +52,15 @@ class Gate:
         except Refused as refusal:
             return refusal
 
-    def answer(self, environ: dict[str, Any], refusal: Refused) -> tuple[str, list[tuple[str, str]], bytes] | None:
-        """Status, headers, body of a refusal to a program; counts it. None for a page, which the application makes."""
+    def answer(self, environ: dict[str, Any], refusal: Refused) -> tuple[str, str, bytes] | None:
+        """Status, header lines and body of a refusal; counts it. None: the application has to answer, with a page."""
         if environ["PATH_INFO"] != API_UPLOAD:
             return None
         self._service.count_refused(refusal)
         fields = problem_fields(refusal)
         name = clean_name(Request(environ).args.get("name", ""))
-        body = json.dumps({**fields, "refused": [{"name": name, **fields}]}, separators=(",", ":")).encode() + b"\n"
-        headers = [
-            ("Content-Type", PROBLEM_JSON),
-            ("Content-Length", str(len(body))),
-            ("Cache-Control", "no-store"),
-            *HEADERS.items(),
-        ]
+        body = to_json({**fields, "refused": [{"name": name, **fields}]}).encode() + b"\n"
+        lines = f"{HEADERS_OF_ALL}Content-Length: {len(body)}\r\n"
         if refusal.retry_after_s is not None:
-            headers.append(("Retry-After", str(refusal.retry_after_s)))
-        return f"{refusal.status} {HTTPStatus(refusal.status).phrase}", headers, body
+            lines += f"Retry-After: {refusal.retry_after_s}\r\n"
+        return f"{refusal.status} {HTTPStatus(refusal.status).phrase}", lines, body
