@@ -1,4 +1,4 @@
-"""The command line: `imgpool serve`, `process`, `lesson`, `prune`. Thin: it parses, calls one function, and prints.
+"""The command line. Thin: it parses, calls one function, and prints.
 
 What a command needs is imported inside it, so that `imgpool --help` loads neither Flask, Pillow nor gunicorn.
 """
@@ -178,6 +178,35 @@ def lesson(number: int | None, what: str | None, changes: tuple[str, ...]) -> No
         _fail(f"there is no lesson {number}; there are 1 to {len(LESSONS)}", SETTING_ERROR)
     try:
         sys.exit(teach(chosen, what, changes))
+    except SettingError as error:
+        _fail(str(error), SETTING_ERROR)
+
+
+@main.command()
+@click.argument("number", required=False, type=int)
+@click.option("--check", "solution", type=click.Path(path_type=Path), metavar="FILE", help="say what is right in FILE")
+@click.option("--to", type=click.Path(path_type=Path), metavar="FILE", help="where to write the starter file")
+def exercise(number: int | None, solution: Path | None, to: Path | None) -> None:
+    """Exercises: list them, write the file to start from, or check a solution.
+
+    A solution is run in a child process, for some seconds at most. Exit status 0 when nothing is missing, else 1.
+    """
+    from imgpool.learn import terminal
+    from imgpool.learn.catalogue import EXERCISES
+
+    if number is None:
+        terminal.list_programs(EXERCISES)
+        click.echo(
+            '\n"imgpool exercise 1" writes a file to start from; "imgpool exercise 1 --check FILE" checks yours.'
+        )
+        return
+    chosen = next((each for each in EXERCISES if each.number == number), None)
+    if chosen is None:
+        _fail(f"there is no exercise {number}; there are 1 to {len(EXERCISES)}", SETTING_ERROR)
+    try:
+        if solution is not None:
+            sys.exit(terminal.check(chosen, solution))
+        terminal.start(chosen, to or Path(f"exercise_{chosen.path.name}"))
     except SettingError as error:
         _fail(str(error), SETTING_ERROR)
 

@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import click
 
 from imgpool.errors import SettingError
-from imgpool.learn.catalogue import Lesson
+from imgpool.learn.catalogue import Exercise, Lesson, Program
+from imgpool.learn.exercises.judge import judge
 from imgpool.learn.runner import load, parameters, run, shown, values
 from imgpool.pool import DeadlockError
 
 WIDTH = 100
 
 
-def list_programs(programs: Iterable[Lesson]) -> None:
+def list_programs(programs: Iterable[Program]) -> None:
     """Print what there is, with each one's idea."""
     for each in programs:
         click.echo(f"{each.number:3}  {click.style(each.title, bold=True)}")
@@ -43,6 +45,35 @@ def teach(lesson: Lesson, what: str | None, changes: Sequence[str]) -> int:
         click.echo(textwrap.fill(str(error), WIDTH), err=True)
         return 1
     return 0
+
+
+def start(exercise: Exercise, to: Path) -> None:
+    """Write an exercise's starter file. Raises `SettingError` when there is a file already, or none can be written."""
+    try:
+        with to.open("x", encoding="utf-8") as file:
+            file.write(exercise.source())
+    except FileExistsError:
+        raise SettingError(f"{to} is there already, and is not overwritten: name another with --to FILE") from None
+    except OSError as error:
+        raise SettingError(f"--to: {str(to)!r} cannot be written: {error.strerror}") from None
+    click.echo(f"Exercise {exercise.number}: {exercise.title}\n")
+    click.echo(textwrap.fill(exercise.idea, WIDTH))
+    click.echo(f"\nStart from {to}. To check it: imgpool exercise {exercise.number} --check {to}")
+
+
+def check(exercise: Exercise, file: Path) -> int:
+    """Check a solution, print what is right and what is missing, and return the exit status."""
+    if not file.is_file():
+        raise SettingError(f"--check: {str(file)!r} is not a file")
+    verdict = judge(exercise, file)
+    click.echo(f"Exercise {exercise.number}: {exercise.title}\n")
+    for finding in verdict.findings:
+        word = "right  " if finding.right else "missing"
+        text = textwrap.fill(finding.text, WIDTH, initial_indent=" " * 11, subsequent_indent=" " * 11)
+        click.echo(f"  {click.style(word, fg='green' if finding.right else 'red')}  {text[11:]}")
+    missing = sum(not finding.right for finding in verdict.findings)
+    click.echo("\nSolved." if verdict.solved else f"\nNot yet: {missing} missing.")
+    return 0 if verdict.solved else 1
 
 
 def _rule(title: str) -> None:

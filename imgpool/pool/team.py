@@ -37,6 +37,8 @@ R = TypeVar("R")
 class Team:
     """A context manager. The thread that enters it is the first member; only members call its methods."""
 
+    channel_type: type[TeamChannel[Any]] = TeamChannel  # a subclass may want to see what happens on its channels
+
     def __init__(self) -> None:
         self._roster = Roster()
         self._first: Member | None = None
@@ -48,7 +50,7 @@ class Team:
     def channel(self, capacity: int, name: str = "channel") -> Channel[Any]:
         """Return a channel for this team; `capacity` 0 is a rendezvous."""
         self._roster.me()
-        channel: Channel[Any] = TeamChannel(self._roster, capacity, name)
+        channel: Channel[Any] = self.channel_type(self._roster, capacity, name)
         self._channels.append(channel)
         return channel
 

@@ -35,7 +35,7 @@ def imgpool_process(*arguments: str | Path, **env: str) -> subprocess.CompletedP
     )
 
 
-@pytest.mark.parametrize("command", [[], ["serve"], ["process"], ["prune"], ["lesson"]])
+@pytest.mark.parametrize("command", [[], ["serve"], ["process"], ["prune"], ["lesson"], ["exercise"]])
 def test_help_loads_nothing_heavy(command: list[str]) -> None:
     code = (
         "import sys\nfrom imgpool.cli import main\n"

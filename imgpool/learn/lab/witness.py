@@ -14,7 +14,6 @@ from types import TracebackType
 from typing import Any, TypeVar, cast
 
 import imgpool.pool.pool
-import imgpool.pool.team
 import imgpool.pool.team_pool
 from imgpool.learn.lab.record import Record, label
 from imgpool.pool import Channel
@@ -152,8 +151,8 @@ def watch_channels(record: Record) -> None:
     Watched.record = record
     for room in (imgpool.pool, imgpool.pool.pool):
         vars(room)["Channel"] = Watched
-    for room in (imgpool.pool.team, imgpool.pool.team_pool):
-        vars(room)["TeamChannel"] = _WatchedTeamChannel
+    vars(imgpool.pool.team_pool)["TeamChannel"] = _WatchedTeamChannel
+    imgpool.pool.Team.channel_type = _WatchedTeamChannel
 
 
 def _in_order(notes: list[tuple[str, str, Any]]) -> list[tuple[str, str, Any]]:
