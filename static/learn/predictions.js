@@ -132,6 +132,24 @@ export const answers = {
       because: `${good} of ${trace.experiment.jobs} were done. The others found, at their next look, that their time was up, and stopped there.`,
     };
   },
+
+  cancelled(trace) {
+    const ended = (name) => printed(trace).some((line) => line.startsWith(name) && line.includes("ended:"));
+    const goesOn = (name) => printed(trace).some((line) => line.startsWith(name) && line.includes("goes on"));
+    return {
+      answer: ended("thumbnail") && ended("server") ? "all" : ended("thumbnail") ? "child" : "none",
+      because: `It printed that the thumbnail ${ended("thumbnail") ? "ended" : "goes on"}, and that the server ${goesOn("server") ? "goes on" : "ended"}: a child ends with its parent, not the other way round.`,
+    };
+  },
+
+  life(trace) {
+    const count = (pattern) => printed(trace).filter((line) => pattern.test(line)).length;
+    const answered = count(/: answer for /);
+    return {
+      answer: String(answered),
+      because: `${count(/ refused/)} were refused at once, ${count(/ skipped/)} was skipped because its client had gone, ${answered} were answered.`,
+    };
+  },
 };
 
 /** Says whether a guess was right: a sign, a word, and what happened. `guess` null: there was none. */

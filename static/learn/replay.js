@@ -27,6 +27,7 @@ export class Replay {
   load(trace) {
     this.stop();
     this.frames = framesOf(trace);
+    this.root.querySelector("[data-lab-replay]").hidden = false; // before the bands are drawn: they are as wide as there is room
     this.draw = buildTheatre(this.find("theatre"), this.frames);
     this.moveCursor = drawTimes(this.find("times"), this.frames, trace.figures.ended_ms, (ms) => {
       const later = this.frames.findIndex((frame) => frame.at_ms > ms);
@@ -40,7 +41,6 @@ export class Replay {
     const log = this.find("lab-log");
     log.replaceChildren(...this.frames.slice(1).map((frame) => Object.assign(document.createElement("li"), { textContent: sentenceOf(frame) })));
     this.position.max = this.frames.length - 1;
-    this.root.querySelector("[data-lab-replay]").hidden = false;
     this.show(0);
   }
 

@@ -7,7 +7,7 @@ import { verdictOf } from "./predictions.js";
 import { guessOf, showVerdict, startForm } from "./stage.js";
 
 const WORKERS = [1, 2, 4, 8];
-const JOBS = { program: "by_hand", jobs: 12, jobs_buffer: 10, results_buffer: 10, length_ms: 120 };
+const JOBS = { program: "by_hand", jobs: 16, jobs_buffer: 10, results_buffer: 10, length_ms: 100 };
 
 export function startSweep(root) {
   startForm(root, async (data, tell) => {
@@ -23,7 +23,7 @@ export function startSweep(root) {
     const verdict = verdictOf(guessOf(data), { answer, because: `8 workers were ${times.toFixed(1)} times as fast as 1.` });
     showVerdict(root, verdict);
     setText(root.querySelector("[data-sweep-advice]"), advice(rows));
-    keep({ idea: "How many workers", ran: `12 jobs, ${kind}`, out: rows.map((row) => `${row.workers}: ${row.rate}/s`).join(", "), right: verdict.right });
+    keep({ idea: "How many workers", ran: `${JOBS.jobs} jobs, ${kind}`, out: rows.map((row) => `${row.workers}: ${row.rate}/s`).join(", "), right: verdict.right });
   });
 }
 

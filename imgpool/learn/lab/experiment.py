@@ -15,7 +15,7 @@ from imgpool.learn.lab.work import KINDS, Kind
 from imgpool.pool import Policy
 
 LONGEST_S = 8.0  # what all jobs may take together, by their numbers
-SHORT_LESSONS = ("worker_function", "complete_pool", "image_queue")
+SHORT_LESSONS = ("worker_function", "complete_pool", "image_queue", "cancellation", "request_lifecycle")
 IMAGE_MS = 250.0  # what a 12-megapixel photo is reckoned with; it is measured by nobody here
 
 PROGRAM_FILES = {path.stem: path for path in (Path(__file__).parent / "programs").glob("[a-z]*.py")} | {

@@ -106,5 +106,5 @@ def label(item: Any) -> str:
         item = item.job
     if isinstance(item, Job):
         item = item.payload
-    text = str(item)
+    text = str(getattr(item, "name", item))
     return text if len(text) <= _LONGEST_LABEL else text[: _LONGEST_LABEL - 1] + "…"

@@ -101,6 +101,7 @@ def test_a_record_names_threads_and_is_bounded() -> None:
 
 def test_an_item_is_labelled_by_its_job() -> None:
     assert label(Job(7, "image-01", 0.0)) == "image-01"
+    assert label(Path("a/b.jpg")) == "b.jpg"
     assert label("x" * 100) == "x" * 23 + "…"
 
 

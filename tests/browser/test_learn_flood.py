@@ -1,0 +1,62 @@
+"""Overload, live: real uploads from a real browser flood the real service, which refuses, recovers, and is compared."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from serving import Server
+
+OpenPage = Callable[..., Page]
+
+
+def test_one_photo_goes_through_the_real_queue(open_page: OpenPage, server: Server) -> None:
+    page = open_page(f"{server.url}/learn")
+    flood = page.locator("[data-flood]")
+    flood.get_by_role("button", name="Send one photo").click()
+    expect(flood.locator("[data-lab-line]")).to_have_text("Accepted: it has a place in the queue.")
+    assert server.wait_until_settled()["done"] == 1
+    flood.get_by_role("button", name="Delete what the flood left").click()
+    expect(flood.locator("[data-lab-line]")).to_have_text("Deleted.")
+    assert server.get("/api/status")["counts"]["deleted"] == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the server without protection limits its memory by /proc")
+def test_a_flood_fills_is_refused_recovers_and_is_compared(browser: Browser, tmp_path: Path) -> None:
+    """Not `open_page`: refusals are what this is about, and it takes them for something wrong."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    errors: list[str] = []
+    with Server(tmp_path / "d", "--workers", "1", "--queue-capacity", "6") as server:
+        try:
+            page = context.new_page()
+            page.on("pageerror", lambda error: errors.append(str(error)))
+            page.goto(f"{server.url}/learn")
+            flood = page.locator("[data-flood]")
+            flood.scroll_into_view_if_needed()
+            flood.get_by_label("the one that refuses some of them").check()
+            flood.get_by_role("button", name="Flood it").click()
+            expect(flood.locator('.channel .place[data-place="buffered"]').first).to_be_visible()
+            expect(flood.locator('[data-was="refused"]').first).to_be_attached()
+            expect(flood.locator("[data-lab-verdict]")).to_contain_text("✓ Right.", timeout=60_000)
+            expect(flood.locator("[data-headline]")).to_have_text("Accepting uploads")
+            rows = {
+                row.locator("th").inner_text(): row.locator("td").all_inner_texts()
+                for row in flood.locator("[data-versus] tr").all()
+            }
+            told = server.wait_until_settled()
+            status = server.get("/api/status")
+        finally:
+            context.close()
+    assert rows["arrived"] == ["66", "66"]
+    assert int(rows["accepted"][0]) == int(rows["done"][0]) == told["done"] == told["accepted"]
+    assert int(rows["refused, with a reason"][0]) == status["since_start"]["refused"] == 66 - told["accepted"] > 0
+    assert rows["accepted, and lost"][0] == "0"
+    assert rows["without any answer"][0] == "0"
+    assert all(re.fullmatch(r"\d+\u00a0MB", cell) for cell in rows["most memory"]), rows
+    assert int(rows["done"][1]) < 66
+    assert errors == []
