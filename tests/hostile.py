@@ -213,6 +213,7 @@ HOSTILE: dict[str, Hostile] = {
     "png of 10,000 texts of 1 MB": Hostile(lambda: png(chunk(b"zTXt", b"k\0\0" + inflating(1)) * 10_000), "texts"),
     "png profile of 2 GB": Hostile(lambda: png(chunk(b"iCCP", b"p\0\0" + inflating(2048))), DAMAGED),
     "png profile of 2 MB": Hostile(lambda: png(chunk(b"iCCP", b"p\0\0" + inflating(2))), "done"),
+    "png of 1,000 profiles of 4 MB": Hostile(lambda: png(chunk(b"iCCP", b"p\0\0" + inflating(4)) * 1000), "profiles"),
     "png exif of greedy tags": Hostile(lambda: png(chunk(b"eXIf", exif_of_greedy_tags(40))), "done"),
     "png pixels of 2 GB": Hostile(lambda: png(data=inflating(2048)), "done"),
     "png of a million chunks": Hostile(lambda: png(chunk(b"juNk") * 1_000_000), "chunks"),

@@ -56,6 +56,8 @@ class Uploads:
         if b"<script>alert(1)" in body:
             raise Broken("a file name was shown unescaped")
         self._answers += 1
+        if status == 503:
+            self._server.wait_until_settled()  # else most of a run would be refusals for want of a slot
         return str(status)
 
     def _raw(self, path: str, content: bytes) -> bytes:

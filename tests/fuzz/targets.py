@@ -21,6 +21,7 @@ from imgpool.pool import Context
 
 HEADER_LIMIT_S = 0.1  # of CPU time, for one file; 20,000 reads of a hostile header take a fifth of that
 TIMEOUT_S = 10.0
+CPU_LIMIT_S = 2.0  # for one file; the time limit would end it, but files of this size have no business near it
 MEMORY = 512 * 2**20
 
 
@@ -79,7 +80,7 @@ class Pipeline:
 
     def __call__(self, content: bytes) -> str:
         self._original.write_bytes(content)
-        began = time.monotonic()
+        began, pid, cpu = time.monotonic(), self._child.pid, self._cpu_s()
         try:
             made = self._child.process(self._original, self._into, timeout_s=TIMEOUT_S, cancelled=Context())
         except (DecoderCrashed, JobTimedOut) as error:
@@ -97,6 +98,8 @@ class Pipeline:
             took = time.monotonic() - began
             if took > TIMEOUT_S + 1:
                 raise Broken(f"took {took:.1f} s")
+            if self._child.pid == pid and (used := self._cpu_s() - cpu) > CPU_LIMIT_S:
+                raise Broken(f"took {used:.1f} s of CPU")
         if {path.name for path in self._into.iterdir()} != {variant.filename for variant in made.variants}:
             raise Broken("other files than the answer says")
         for variant in made.variants:
@@ -106,6 +109,10 @@ class Pipeline:
                 raise Broken(f"{variant} is {picture.size}, {path.stat().st_size} bytes")
             path.unlink()
         return "done"
+
+    def _cpu_s(self) -> float:
+        """CPU seconds of the child so far; 0 while there is none."""
+        return sum(psutil.Process(self._child.pid).cpu_times()[:2]) if self._child.pid else 0.0
 
     def close(self) -> None:
         """End the child; it must not have grown."""
