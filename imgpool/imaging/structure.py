@@ -55,28 +55,33 @@ def _too_many(most: int, parts: str) -> ImageTooLarge:
 
 
 def _walk_jpeg(file: BinaryIO, limits: Limits) -> None:
+    one_scan = False
+    with contextlib.suppress(struct.error, IndexError):
+        one_scan = _is_of_one_scan(file)
+    if not one_scan:
+        file.seek(0)
+        # Wherever they stand, in no order: after damage a decoder goes on at a place that no walk foresees.
+        if sum(1 for _ in _SCAN.finditer(file.read())) > _MOST_SCANS:
+            raise _too_many(_MOST_SCANS, "scans")
+
+
+def _is_of_one_scan(file: BinaryIO) -> bool:
+    """Tell whether this is, without any doubt, a JPEG of which a decoder reads one scan and no more: most are."""
     file.seek(2)
     components = 0
     for _ in range(_MOST_SEGMENTS):
         while (marker := file.read(2))[1] == 0xFF:
             file.seek(-1, 1)  # fill bytes
-        if marker[0] != 0xFF:
-            break  # junk, which decoders skip
+        if marker[0] != 0xFF or marker[1] < 0xC0:
+            return False  # junk, which decoders skip
         length = struct.unpack(">H", file.read(2))[0]
-        if marker[1] in (0xC0, 0xC1):  # one scan with all components is all that is read of these
+        if marker[1] in (0xC0, 0xC1):
             components = file.read(6)[5]
             length -= 6
         elif marker[1] == 0xDA:
-            if file.read(1)[0] == components:
-                return
-            break
+            return file.read(1)[0] == components
         file.seek(length - 2, 1)
-    else:
-        raise _too_many(_MOST_SEGMENTS, "segments")
-    file.seek(0)
-    # Wherever they stand, in no order: after damage a decoder goes on at a place that no walk foresees.
-    if sum(1 for _ in _SCAN.finditer(file.read())) > _MOST_SCANS:
-        raise _too_many(_MOST_SCANS, "scans")
+    raise _too_many(_MOST_SEGMENTS, "segments")
 
 
 def _walk_png(file: BinaryIO, limits: Limits) -> None:
