@@ -60,7 +60,7 @@ def _by_simd(image: Image.Image, size: tuple[int, int], box: Box) -> Image.Image
         left, top, right, bottom = left / across, top / down, right / across, bottom / down
         right, bottom = min(right, image.width), min(bottom, image.height)
     _check_memory(image, size)
-    result = Image.new(image.mode, size)
+    result = Image.new(image.mode, size, None)  # not filled: every pixel is written
     options = simd.ResizeOptions(
         resize_alg=simd.ResizeAlg.convolution(simd.FilterType.lanczos3),
         crop_box=simd.CropBox(left, top, right - left, bottom - top),

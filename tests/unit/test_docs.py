@@ -55,7 +55,15 @@ def test_the_readme_names_nothing_that_is_not_there() -> None:
 
 
 @pytest.mark.parametrize(
-    "document", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "sample_images/README.md", "docs/load-testing.md"]
+    "document",
+    [
+        "README.md",
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
+        "sample_images/README.md",
+        "docs/load-testing.md",
+        "docs/benchmarks.md",
+    ],
 )
 def test_links_and_pictures_lead_somewhere(document: str) -> None:
     text = (TOP / document).read_text()
