@@ -237,6 +237,10 @@ HOSTILE: dict[str, Hostile] = {
     "jpeg of a million segments": Hostile(
         lambda: b"\xff\xd8" + segment(0xFE, b"x") * 1_000_000 + photo(64, 48)[2:], "segments"
     ),
+    "jpeg of fill bytes": Hostile(lambda: b"\xff\xd8" + b"\xff" * 10_000_000 + photo(64, 48)[2:], "segments"),
+    "jpeg of fill bytes after its frame": Hostile(
+        lambda: photo(64, 48).replace(b"\xff\xc4", b"\xff" * 10_000_000 + b"\xc4", 1), "segments"
+    ),
     "jpeg without a picture": Hostile(lambda: b"\xff\xd8" + segment(0xE0, b"JFIF\0") + b"\0" * 2_000_000, CUT),
     "jpeg and zip": Hostile(lambda: photo(64, 48) + _zip_of_a_script(), "done"),
     "jpeg and php": Hostile(lambda: b"\xff\xd8" + segment(0xFE, b"<?php evil() ?>") + photo(64, 48)[2:], "done"),

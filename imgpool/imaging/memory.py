@@ -129,8 +129,9 @@ def _jpeg_scans(file: BinaryIO) -> _Scans:
     scans = _Scans()
     for _ in range(_MOST_SEGMENTS):
         head = file.read(2)
-        while head[1:] == b"\xff":  # fill bytes
-            head = b"\xff" + file.read(1)
+        if head == b"\xff\xff":  # a fill byte; each counts, or millions of them would hold up the web process
+            file.seek(-1, 1)
+            continue
         if len(head) < 2 or head[0] != 0xFF:
             break
         marker = head[1]

@@ -70,8 +70,10 @@ def _is_of_one_scan(file: BinaryIO) -> bool:
     file.seek(2)
     components = 0
     for _ in range(_MOST_SEGMENTS):
-        while (marker := file.read(2))[1] == 0xFF:
-            file.seek(-1, 1)  # fill bytes
+        marker = file.read(2)
+        if marker == b"\xff\xff":  # a fill byte; Pillow takes as long over each as over a segment
+            file.seek(-1, 1)
+            continue
         if marker[0] != 0xFF or marker[1] < 0xC0:
             return False  # junk, which decoders skip
         length = struct.unpack(">H", file.read(2))[0]

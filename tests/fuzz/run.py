@@ -20,7 +20,7 @@ from pathlib import Path
 sys.path[:0] = [str(Path(__file__).parents[1])]
 
 from fuzz.mutate import Mutator
-from fuzz.seeds import CORPUS, seeds
+from fuzz.seeds import CORPUS, samples, seeds
 from fuzz.server import Uploads
 from fuzz.targets import Broken, Header, Pipeline, Target
 
@@ -31,9 +31,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=60, help="how long in all (60)")
     parser.add_argument("--seed", type=int, default=1, help="the same seed makes the same files (1)")
     parser.add_argument("--only", choices=("header", "pipeline", "server"), help="one target instead of all three")
+    parser.add_argument("--samples", action="store_true", help="begin from the sample images, and not from small files")
     parser.add_argument("--keep", type=Path, default=CORPUS, help="where files that break a promise are kept")
     given = parser.parse_args(arguments)
-    beginnings = seeds()
+    beginnings = samples() if given.samples else seeds()
     targets: dict[str, Callable[[Path], Target]] = {
         "header": Header,
         "pipeline": Pipeline,

@@ -14,8 +14,10 @@ from hostile import HOSTILE, encoded, gradient, patched
 from imgpool.imaging import decode
 from imgpool.imaging.formats import HEIF_AVAILABLE
 from pictures import photo
+from serving import SAMPLES
 
 CORPUS = Path(__file__).parent / "corpus"
+PICTURES = sorted(path for path in SAMPLES.rglob("*") if path.is_file() and path.suffix not in (".py", ".md", ".pyc"))
 _SMALL = 40_000  # bytes: of larger files most mutations hit pixels, and each takes its time
 
 
@@ -25,6 +27,11 @@ def seeds() -> tuple[bytes, ...]:
     hostile = (each.make() for each in HOSTILE.values())
     kept = (path.read_bytes() for path in sorted(CORPUS.iterdir()) if path.suffix != ".md")
     return (*honest(), *(content for content in (*hostile, *kept) if 0 < len(content) < _SMALL))
+
+
+def samples() -> tuple[bytes, ...]:
+    """The sample images, large as they are: some files a second instead of hundreds."""
+    return tuple(path.read_bytes() for path in PICTURES)
 
 
 def honest() -> list[bytes]:

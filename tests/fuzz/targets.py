@@ -14,6 +14,7 @@ import psutil
 from fuzz.seeds import open_image
 from imgpool.errors import DecoderCrashed, ImageTooLarge, ImagingError, JobTimedOut
 from imgpool.imaging.formats import SNIFF_BYTES, check_header, sniff
+from imgpool.imaging.memory import memory_needed
 from imgpool.imaging.model import Limits
 from imgpool.imaging.recipe import parse_recipe
 from imgpool.imaging.sandbox import InChild
@@ -21,6 +22,7 @@ from imgpool.pool import Context
 
 HEADER_LIMIT_S = 0.1  # of CPU time, for one file; 20,000 reads of a hostile header take a fifth of that
 TIMEOUT_S = 10.0
+RECIPE = parse_recipe("large=fit:64x64,thumb=cover:16x16:png")
 CPU_LIMIT_S = 2.0  # for one file; the time limit would end it, but files of this size have no business near it
 MEMORY = 512 * 2**20
 
@@ -42,7 +44,7 @@ class Target(Protocol):
 
 
 class Header:
-    """`sniff` and `check_header`, as the web process calls them: in no time, with no other error than theirs."""
+    """`sniff`, `check_header`, `memory_needed`, as the web process calls them: in no time, with no error but theirs."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "header"
@@ -53,6 +55,7 @@ class Header:
         try:
             found = sniff(content[:SNIFF_BYTES])
             size = check_header(self._path, Limits())
+            memory = memory_needed(self._path, RECIPE)
         except ImageTooLarge as error:
             return type(error).__name__
         except Exception as error:
@@ -63,6 +66,8 @@ class Header:
                 raise Broken(f"the look at the header took {took:.2f} s of CPU")
         if size is not None and min(size) <= 0:
             raise Broken(f"the header gave the size {size}")
+        if memory is not None and memory <= 0:
+            raise Broken(f"it would need {memory} bytes of memory")
         return "415" if found is None else "unknown size" if size is None else "size"
 
     def close(self) -> None:
@@ -75,7 +80,7 @@ class Pipeline:
     def __init__(self, folder: Path) -> None:
         self._original, self._into = folder / "original", folder / "out"
         self._into.mkdir()
-        self._child = InChild(parse_recipe("large=fit:64x64,thumb=cover:16x16:png"), Limits(), MEMORY, sync=False)
+        self._child = InChild(RECIPE, Limits(), MEMORY, sync=False)
         self._child.start()
 
     def __call__(self, content: bytes) -> str:

@@ -14,9 +14,11 @@ from typing import Any
 import psutil
 import pytest
 
+from fuzz.seeds import PICTURES
 from hostile import HOSTILE, cut, flipped
 from imgpool.errors import ImageTooLarge, ImagingError
 from imgpool.imaging.formats import SNIFF_BYTES, check_header, sniff
+from imgpool.imaging.memory import memory_needed
 from imgpool.imaging.model import Limits
 from imgpool.imaging.recipe import parse_recipe
 from imgpool.imaging.sandbox import InChild
@@ -27,7 +29,6 @@ TIMEOUT_S = 10.0
 MEMORY = 512 * 2**20
 SHOWN_MS = 100  # what a header may cost the web process, on a machine that others use as well
 RECIPE = parse_recipe("large=fit:1600x1600,thumb=fit:256x256")
-PICTURES = sorted(path for path in SAMPLES.rglob("*") if path.suffix not in (".py", ".md") and path.is_file())
 
 
 class Sandbox:
@@ -72,6 +73,7 @@ def refusal(path: Path) -> int | None:
         return 415
     try:
         check_header(path, Limits())
+        memory_needed(path, RECIPE)
     except ImageTooLarge:
         return 422
     return None
@@ -106,7 +108,7 @@ def test_every_sample_damaged(sandbox: Sandbox) -> None:
     ends: dict[str, int] = {}
     for seed, path in enumerate(PICTURES):
         content = path.read_bytes()
-        # Large photos take a tenth of a second each: fewer of those. `tests/fuzz/run.py` has the patience for more.
+        # Large photos take a tenth of a second each: fewer. `tests/fuzz/run.py --samples` has patience for more.
         number = 2 if len(content) > 300_000 else 8
         for broken in cut(content, seed, number) + flipped(content, seed, number):
             said = sandbox(broken)
