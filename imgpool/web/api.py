@@ -22,7 +22,7 @@ from imgpool.web.visitors import visitor
 
 api = Blueprint("api", __name__)
 
-IMMUTABLE = "max-age=31536000, immutable"
+IMMUTABLE = "public, max-age=31536000, immutable"
 
 
 def admission() -> Admission:
@@ -96,7 +96,7 @@ def _send_variant(record: ImageRecord, name: str) -> Response:
         )
     except FileNotFoundError:
         return problem(404, "No such file", "The variant is gone from the server's disk.")
-    response.headers["Cache-Control"] = ("private, " if service().settings.token else "public, ") + IMMUTABLE
+    response.headers["Cache-Control"] = IMMUTABLE
     return response
 
 

@@ -89,6 +89,8 @@ def protect(app: Flask, service: Service, guard: Guard) -> None:
     def add_headers(response: Response) -> Response:
         for name, value in HEADERS.items():
             response.headers.setdefault(name, value)
+        if service.settings.token is not None and request.endpoint not in OPEN_ENDPOINTS:
+            _keep_private(response)
         return response
 
     @app.context_processor
@@ -100,6 +102,15 @@ def _may(who: Visitor, endpoint: str | None) -> bool:
     if endpoint is None or endpoint in OPEN_ENDPOINTS:  # None: there is nothing, and everybody may know that
         return True
     return who.may_steer or (who.may_upload and endpoint in UPLOADERS_ENDPOINTS)
+
+
+def _keep_private(response: Response) -> None:
+    """What depends on who asks is for that visitor's browser alone, and asked for again each time."""
+    if not response.cache_control.no_store:
+        response.cache_control.public = False
+        response.cache_control.private = True
+        if response.cache_control.max_age is None:
+            response.cache_control.no_cache = True
 
 
 def _remember_owner(who: Visitor) -> None:

@@ -173,7 +173,7 @@ def test_ctrl_c_in_a_flood_of_connections_finishes_what_was_accepted(tmp_path: P
         assert server.upload(photo())[0] == 202
         sockets = [socket.create_connection(("127.0.0.1", server.port), timeout=20) for _ in range(90)]
         for sock in sockets:
-            sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n")
+            sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         for process in server.family()[:2]:
             process.send_signal(signal.SIGINT)
         assert server.stop() == 0
@@ -187,7 +187,7 @@ def test_a_slow_upload_gets_an_answer_when_the_server_stops(tmp_path: Path) -> N
     server = Server(tmp_path / "data", "--drain-timeout-s", "2")
     server.start()
     with socket.create_connection(("127.0.0.1", server.port), timeout=20) as sock:
-        sock.sendall(b"POST /api/images HTTP/1.1\r\nHost: h\r\nContent-Length: 500000\r\n\r\n" + photo()[:1000])
+        sock.sendall(b"POST /api/images HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 500000\r\n\r\n" + photo()[:1000])
         wait_for(lambda: server.get("/api/status")["pool"]["queue"]["reserved"] == 1, "the slot to be held")
         assert server.stop() == 0
         answer = sock.recv(100_000)

@@ -137,6 +137,20 @@ def test_two_uploads_at_once_are_of_one_owner(open_site: Web, images: dict[str, 
     open_site.service.settled()
 
 
+def test_what_depends_on_the_visitor_stays_in_their_browser(open_site: Web, images: dict[str, bytes]) -> None:
+    ann = browser(open_site)
+    hers = upload(ann, images["tiny"])
+    open_site.service.settled()
+    paths = ["/", "/status", f"/images/{hers}", "/api/images", "/api/status", f"/api/images/{hers}"]
+    for path in [*paths, f"/api/images/{hers}/thumb", "/images/none"]:
+        answer = ann.get(path, buffered=True)
+        caching = {part.strip().split("=")[0] for part in answer.headers["Cache-Control"].split(",")}
+        assert "public" not in caching, path
+        assert caching & {"no-store", "private"}, path
+        assert caching & {"no-store", "no-cache", "immutable"}, path
+        assert "Cookie" in answer.headers["Vary"], path
+
+
 def test_two_servers_on_one_machine_leave_each_others_visitors_alone(
     open_site: Web, settings: Callable[..., Settings]
 ) -> None:

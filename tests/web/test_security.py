@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import ipaddress
 import re
 from collections.abc import Callable
 from typing import Any
@@ -180,6 +181,13 @@ def test_over_https_the_cookie_travels_by_https_alone(web: Make) -> None:
     right = site.client.post("/sign-in", data={"token": TOKEN}, base_url="https://localhost")
     assert right.status_code == 303
     assert "Secure" in right.headers["Set-Cookie"]
+
+
+@pytest.mark.parametrize(("trusted", "secure"), [("127.0.0.1", True), ("192.0.2.1", False)])
+def test_a_trusted_proxy_says_whether_it_is_https(web: Make, trusted: str, secure: bool) -> None:
+    site = web(token=TOKEN, trusted_proxies=(ipaddress.ip_network(trusted),))
+    answer = site.client.post("/sign-in", data={"token": TOKEN}, headers={"X-Forwarded-Proto": "https"})
+    assert ("Secure" in answer.headers["Set-Cookie"]) == secure
 
 
 @pytest.mark.parametrize(("token", "status"), [(TOKEN, 200), (TOKEN + "2", 401)])
