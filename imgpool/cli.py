@@ -218,6 +218,7 @@ def exercise(number: int | None, solution: Path | None, to: Path | None) -> None
 @click.option("--hold-s", default=30.0, show_default=True, help="seconds for which each step is held")
 @click.option("--ramp-s", default=0.0, show_default=True, help="seconds of climbing to each step")
 @click.option("--follow-s", default=60.0, show_default=True, help="longest wait for accepted images at the end")
+@click.option("--until-done", is_flag=True, help="a user goes on when its image is done, not when it is accepted")
 @click.option(
     "--client",
     "clients",

@@ -99,6 +99,17 @@ class ChildServer:
         """The CPU seconds, as of the last look, of all but the two oldest processes: of imgpool's decoder children."""
         return sum(self._cpu_s.values()) - sum(self._cpu_s[pid] for pid in list(self._cpu_s)[:2])
 
+    @property
+    def pid(self) -> int:
+        """The process that was started; the others are its children."""
+        return self._process.pid
+
+    def kill(self) -> None:
+        """SIGKILL to all of its processes; `end` is still to follow."""
+        for process in self._family():
+            with suppress(psutil.Error):
+                process.kill()
+
     def end(self) -> None:
         """SIGTERM, and SIGKILL to what has not ended in half a minute. Idempotent."""
         family = self._family()
@@ -138,6 +149,4 @@ class ChildServer:
             self.seen.append(seen)
             if self._limit is not None and seen.memory_bytes > self._limit:
                 self.killed_at = seen.at
-                for process in self._family():
-                    with suppress(psutil.Error):
-                        process.kill()
+                self.kill()

@@ -26,6 +26,7 @@ def load_test(
     ramp_s: float,
     hold_s: float,
     follow_s: float,
+    until_done: bool,
     clients: list[str],
     images: list[Path],
     token: str | None,
@@ -39,6 +40,8 @@ def load_test(
     Files are checked before the test, so that half an hour of it is not lost to a folder that is not there.
     """
     plan = make_plan(users, rate, ramp_s, hold_s)
+    if until_done and rate is not None:
+        raise LoadError("--until-done is for --users: arrivals wait for nothing")
     target = find_target(url, token, consent)
     pictures = read_pictures(images)
     for file in (json_file, html_file):
@@ -49,7 +52,7 @@ def load_test(
                 raise LoadError(f"{str(file)!r} cannot be written: {error.strerror}") from None
     target.check()
     progress = Progress()
-    record = run_load(target, plan, clients, pictures, follow_s=follow_s, progress=progress)
+    record = run_load(target, plan, clients, pictures, follow_s=follow_s, until_done=until_done, progress=progress)
     progress.end()
     result = summarise(record, plan, url=target.url, clients=clients, images=[each.name for each in pictures])
     if str(json_file) == "-":

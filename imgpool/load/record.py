@@ -70,6 +70,7 @@ class Record:
     arrivals: list[float] = field(default_factory=list)  # when each image was first due
     gave_up: int = 0
     under_way: int = 0
+    interrupted_s: float | None = None  # when a person ended the test
     began: float = field(default_factory=time.monotonic)
 
     def begin(self) -> None:

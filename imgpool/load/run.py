@@ -32,9 +32,11 @@ def run_load(
     pictures: list[Picture],
     *,
     follow_s: float,
+    until_done: bool = False,
     progress: Callable[[Record, int], None] = lambda record, waiting: None,
 ) -> Record:
-    """Run the plan and return what happened. `clients` are names of behaviours, with equal shares.
+    """Run the plan and return what happened. `clients` are names of behaviours, with equal shares. With `until_done`
+    a user offers its next picture only when the one before has ended.
 
     After the plan's end, answers still under way are awaited for half a minute, and accepted images are followed for
     `follow_s` at most. `progress` is called some times a second with the record and the number of unfinished images.
@@ -45,6 +47,7 @@ def run_load(
     classes: list[type[User]] = [Arrivals] if open_loop else [USERS[name] for name in clients]
     environment = Environment(user_classes=classes, host=target.url, stop_timeout=LAST_ANSWERS_S)
     session = Session(target, pictures, plan, [BEHAVIOURS[name] for name in clients], report_to(environment))
+    session.until_done = until_done
     join(environment, session)
     runner = environment.create_local_runner()
     record, follower = session.record, session.follower
@@ -68,7 +71,8 @@ def run_load(
             progress(record, follower.waiting)
             time.sleep(STEER_EVERY_S)
     except KeyboardInterrupt:
-        session.over.set()  # what was measured so far is still the person's
+        record.interrupted_s = record.now()  # what was measured so far is still the person's
+        session.over.set()
     finally:
         runner.quit()
         gevent.killall(helpers)

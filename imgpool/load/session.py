@@ -34,11 +34,15 @@ class Session:
         self.record = Record()
         self.follower = Follower(target, self.record)
         self.over = threading.Event()
+        self.until_done = False  # whether a user goes on only when its image has ended
         self._pictures = in_turn(pictures)
         self._told = told
 
-    def offer(self, behaviour: Behaviour, due_s: float | None = None) -> None:
-        """Have one picture taken, with as many tries as the behaviour allows. `due_s` is when it should have begun."""
+    def offer(self, behaviour: Behaviour, due_s: float | None = None) -> Followed | None:
+        """Have one picture taken, with as many tries as the behaviour allows. `due_s` is when it should have begun.
+
+        Returns the image that was accepted, whose end is not known yet.
+        """
         record, picture = self.record, next(self._pictures)
         first_due_s = due_s = record.now() if due_s is None else due_s
         record.arrivals.append(first_due_s)
@@ -54,10 +58,11 @@ class Session:
             record.tries.append(this)
             self._told(this)
             if answer.image_id is not None:
-                self.follower.add(Followed(answer.image_id, first_due_s, now))
-                return
+                image = Followed(answer.image_id, first_due_s, now)
+                self.follower.add(image)
+                return image
             if answer.kind == "refused" and answer.status not in (408, 429, 503, 507):
-                return  # another try would be refused as well
+                return None  # another try would be refused as well
             pause_s = NO_SERVER_PAUSE_S if answer.kind == "unreachable" else 0.0
             if behaviour.obeys_retry_after:
                 pause_s = max(pause_s, answer.retry_after_s or NO_SERVER_PAUSE_S)
@@ -65,3 +70,4 @@ class Session:
                 break
             due_s = max(record.now(), now + pause_s)
         record.gave_up += 1
+        return None

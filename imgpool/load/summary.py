@@ -31,11 +31,12 @@ def summarise(record: Record, plan: Plan, *, url: str, clients: list[str], image
     accepted = [each for each in record.tries if each.answer.kind == "accepted"]
     refused = [each for each in record.tries if each.answer.kind == "refused"]
     done = [each for each in record.images if each.end == "done" and each.ended_s is not None]
-    lasted = min(plan.duration_s, max([each.ended_s for each in record.tries], default=plan.duration_s))
+    lasted = min(plan.duration_s, record.interrupted_s or plan.duration_s)
     in_time = sum(1 for each in done if each.ended_s is not None and each.ended_s <= lasted)
     return {
         "url": url,
         "plan": {**asdict(plan), "text": str(plan), "duration_s": plan.duration_s},
+        "interrupted_s": record.interrupted_s,
         "clients": clients,
         "images": images,
         "uploads": {"due": len(record.arrivals), "accepted": len(accepted), "gave_up": record.gave_up},
@@ -103,7 +104,7 @@ def client(record: Record, plan: Plan) -> dict[str, Any]:
     if late["p99"] is not None and late["p99"] > LATE_LIMIT_S:
         why.append(f"one in a hundred uploads began {late['p99']:.2f} s late or later")
     planned = sum(1 for _ in plan.arrivals()) if plan.unit == "arrivals/s" else 0
-    if planned > len(record.arrivals):
+    if planned > len(record.arrivals) and record.interrupted_s is None:
         why.append(f"{planned - len(record.arrivals)} of {planned} arrivals were never begun")
     for number, means in OWN_LIMITS.items():
         if met := sum(1 for each in record.tries if each.answer.reason == os.strerror(number)):

@@ -76,8 +76,11 @@ def result_lines(result: dict[str, Any]) -> list[str]:
     """The result of a load test as lines of text."""
     answers, ended, uploads = result["answers"], result["ended"], result["uploads"]
     reasons = ", ".join(f"{name} {number}" for name, number in result["refused_by"].items())
+    interrupted = result["interrupted_s"]
     lines = [
-        f"{result['url']}: {result['plan']['text']}; clients {', '.join(result['clients'])}; "
+        f"{result['url']}: {result['plan']['text']}"
+        + (f" (interrupted after {interrupted:.1f} s)" if interrupted is not None else "")
+        + f"; clients {', '.join(result['clients'])}; "
         f"{len(result['images'])} images",
         f"uploads   due {uploads['due']} · accepted {uploads['accepted']} · gave up {uploads['gave_up']}",
         f"answers   accepted {answers['accepted']} · refused {answers['refused']}"

@@ -18,6 +18,8 @@ from imgpool.load.behaviour import IMPATIENT, ONCE, POLITE, RUDE, SLOW, Behaviou
 from imgpool.load.record import Try
 from imgpool.load.session import Session
 
+LOOK_EVERY_S = 0.02
+
 
 def join(environment: Environment, session: Session) -> None:
     """Make the session that of all users of this Locust environment."""
@@ -44,9 +46,12 @@ class ImgpoolUser(User):
     @task
     def upload_a_picture(self) -> None:
         """Offer one picture until it is taken, or the user gives up."""
-        if self.session.over.is_set():
+        session = self.session
+        if session.over.is_set():
             raise StopUser
-        self.session.offer(self.behaviour)
+        image = session.offer(self.behaviour)
+        while session.until_done and image is not None and image.end is None and not session.over.is_set():
+            time.sleep(LOOK_EVERY_S)
 
 
 class PoliteUser(ImgpoolUser):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -84,6 +85,13 @@ def test_users_of_every_kind_at_once(server: Server) -> None:
     assert result["ended"]["done"] == result["answers"]["accepted"]
 
 
+def test_users_who_wait_for_their_image_never_meet_a_full_queue(server: Server) -> None:
+    result = result_of(server, "--users", "3", "--until-done", "--hold-s", "1", *PHOTOS)
+    assert result["answers"]["refused"] == 0
+    assert result["ended"]["done"] == result["uploads"]["due"] > 3
+    assert max(each["queue"] for each in result["server"]) <= 3
+
+
 def test_what_no_server_takes_is_refused_by_reason_and_not_tried_again(server: Server) -> None:
     readme = str(SAMPLES / "README.md")
     result = result_of(server, "--rate", "10", "--hold-s", "0.5", "--images", readme)
@@ -114,6 +122,18 @@ def test_on_a_terminal_one_line_is_rewritten(server: Server) -> None:
     assert b"accepted" in shown
 
 
+def test_ctrl_c_ends_the_test_and_tells_what_was_measured(server: Server) -> None:
+    command = [*IMGPOOL, "load", server.url, "--rate", "20", "--hold-s", "60", *PHOTOS[2:]]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        process.stderr.readline()  # it has begun
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=60)
+    assert process.returncode in (0, 1)  # 1 when it was so early that nothing had an answer
+    assert "interrupted after" in out
+    assert "was not the bottleneck" in out
+
+
 def test_a_server_with_a_token(tmp_path: Path) -> None:
     arguments = ["--rate", "4", "--hold-s", "0.5", *PHOTOS]
     with Server(tmp_path, "--token", TOKEN) as server:
@@ -139,6 +159,7 @@ def test_a_server_that_dies_loses_what_it_had_accepted(tmp_path: Path) -> None:
         (["http://127.0.0.1:1"], "does not answer"),
         (["nonsense://x"], "is no server's address"),
         (["http://127.0.0.1:1", "--users", "0"], "--users: '0' is not allowed"),
+        (["http://127.0.0.1:1", "--rate", "1", "--until-done"], "--until-done is for --users"),
         (["http://127.0.0.1:1", "--images", "/nowhere"], "'/nowhere' cannot be read"),
         (["http://127.0.0.1:1", "--report", "/nowhere/report.html"], "'/nowhere/report.html' cannot be written"),
     ],
