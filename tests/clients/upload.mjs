@@ -1,0 +1,32 @@
+/** Uploads one file with tus-js-client: `node upload.mjs PACKAGES ENDPOINT FILE [UPLOAD]`. Prints a line a step. */
+
+import { createReadStream, statSync } from "node:fs";
+import { createRequire } from "node:module";
+import { basename } from "node:path";
+
+const [packages, endpoint, file, uploadUrl] = process.argv.slice(2);
+const tus = createRequire(`${packages}/`)("tus-js-client");
+
+const upload = new tus.Upload(createReadStream(file), {
+  endpoint,
+  uploadUrl,
+  uploadSize: statSync(file).size,
+  metadata: { filename: basename(file) },
+  retryDelays: Array(100).fill(100),
+  onShouldRetry(error) {
+    console.log(`retry ${error.originalResponse?.getStatus() ?? "connection"}`);
+    return true;
+  },
+  onAfterResponse(request, response) {
+    const offset = response.getHeader("Upload-Offset");
+    console.log(`${request.getMethod()} ${response.getStatus()} ${offset ?? "-"}`);
+  },
+  onError(error) {
+    console.log(`error ${error}`);
+    process.exitCode = 1;
+  },
+  onSuccess() {
+    console.log(`done ${upload.url}`);
+  },
+});
+upload.start();
