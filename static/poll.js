@@ -24,10 +24,10 @@ export async function fetchIfChanged(address) {
 }
 
 /**
- * Runs `task` every `pauseMs` while the page is visible. `onTrouble(error)` is told of each failure and
+ * Runs `task` every `pauseMs` while the page is visible, or always. `onTrouble(error)` is told of each failure and
  * `onTrouble(null)` of each success. Ends for good when `task` throws SignedOut.
  */
-export function watch(task, { pauseMs, onTrouble }) {
+export function watch(task, { pauseMs, onTrouble, alsoHidden = false }) {
   let failures = 0;
   let timer = null;
   let running = false;
@@ -35,7 +35,7 @@ export function watch(task, { pauseMs, onTrouble }) {
 
   async function run() {
     timer = null;
-    if (running || over || document.hidden) return;
+    if (running || over || (document.hidden && !alsoHidden)) return;
     running = true;
     try {
       await task();
@@ -48,7 +48,7 @@ export function watch(task, { pauseMs, onTrouble }) {
     } finally {
       running = false;
     }
-    if (over || document.hidden) return;
+    if (over || (document.hidden && !alsoHidden)) return;
     // Spread, so that everybody who lost the server does not come back in the same moment.
     const backOff = Math.min(LONGEST_PAUSE_MS, pauseMs * 2 ** failures) * (0.75 + Math.random() / 2);
     timer = setTimeout(run, failures ? backOff : pauseMs);

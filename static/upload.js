@@ -1,113 +1,131 @@
 /**
- * The upload form, made friendlier: files can be dropped anywhere on the page, added in several steps, looked over and
- * removed before they are sent. The browser itself sends the form, exactly as it does without this module.
+ * The upload page: the form becomes a producer that sends what it is given by itself, file by file, and shows what
+ * becomes of each. Without this module the browser sends the form. The parts are in static/upload.
  */
 
-import { bytes, count, setText } from "./format.js";
+import { setText } from "./format.js";
 import { fetchIfChanged, watch } from "./poll.js";
-import { drawStatus } from "./pool.js";
-
-const MOST_ROWS = 100; // a thousand rows help nobody
+import { drawStatus, pageOf } from "./pool.js";
+import { AT_SERVER, Files, OPEN, TROUBLE } from "./upload/files.js";
+import { follow } from "./upload/follow.js";
+import { intake } from "./upload/intake.js";
+import { FILTERS, List } from "./upload/list.js";
+import { remember } from "./upload/memory.js";
+import { wordOf } from "./upload/row.js";
+import { Sender } from "./upload/sender.js";
+import { Total } from "./upload/total.js";
 
 const form = document.querySelector("[data-upload]");
-const input = form.querySelector("input[type=file]");
-const maxBytes = Number(form.dataset.maxBytes);
-const maxFiles = Number(form.dataset.maxFiles);
-const find = (name) => form.querySelector(`[data-${name}]`);
-let chosen = [];
+const panel = document.querySelector("section[data-uploads]");
+const files = new Files();
+const sender = new Sender(files, form.dataset.uploads);
+const total = new Total(panel, files, sender.door);
 
-const keyOf = (file) => `${file.name}/${file.size}/${file.lastModified}`;
-const files = (n) => `${count(n)} ${n === 1 ? "file" : "files"}`;
-const sum = () => chosen.reduce((total, file) => total + file.size, 0);
-
-/** What is chosen lives in the input itself: that is what the browser sends. */
-function choose(list) {
-  chosen = list;
-  const transfer = new DataTransfer();
-  for (const file of chosen) transfer.items.add(file);
-  input.files = transfer.files;
-  draw();
+/** Seconds until each waiting file has its turn, as far as can be told. */
+let waits = new Map(); // counted once a second, and not for each row
+function countWaits() {
+  const waiting = files.where((state) => state === "waiting");
+  const perS = total.endedPerS;
+  const closedS = sender.door.why ? Math.max(1, (sender.door.opensAt - Date.now()) / 1000) : null;
+  waits = new Map(waiting.map((entry, at) => [entry, perS === null ? closedS : (at + 1) / perS]));
 }
 
-function add(more) {
-  const known = new Set(chosen.map(keyOf));
-  choose([...chosen, ...Array.from(more).filter((file) => !known.has(keyOf(file)))]);
+const list = new List(panel.querySelector("[data-scroller]"), files, {
+  door: sender.door,
+  pageOf,
+  waitOf: (entry) => waits.get(entry) ?? null,
+});
+
+const actions = {
+  pause: (entry) => sender.pause(entry),
+  resume: (entry) => files.change(entry, { state: "waiting" }),
+  retry: (entry) => files.change(entry, { state: "waiting", sent: 0, image: null, id: null, address: null, reason: null }),
+  choose: () => document.getElementById("file").click(),
+  remove(entry) {
+    if (OPEN.has(entry.state) || entry.state === "lost") sender.cancel(entry);
+    files.remove([entry]);
+  },
+};
+
+panel.querySelector("[data-scroller]").addEventListener("click", ({ target }) => {
+  const button = target.closest("button[data-does]");
+  const row = button?.closest("[role=listitem]");
+  if (!row?.entry) return;
+  if (button.dataset.does === "remove") (row.nextElementSibling ?? row.previousElementSibling ?? form.querySelector("input")).focus();
+  actions[button.dataset.does](row.entry);
+});
+
+const all = {
+  pause: () => files.where((state) => state === "waiting" || state === "sending").forEach(actions.pause),
+  resume: () => files.where((state) => state === "paused").forEach(actions.resume),
+  retry: () => files.entries.filter((entry) => TROUBLE.has(entry.state) && entry.file).forEach(actions.retry),
+  clear: () => files.remove(files.where((state) => state === "done")),
+  forget() {
+    const lost = files.where((state) => state === "lost");
+    lost.forEach((entry) => sender.cancel(entry));
+    files.remove(lost);
+  },
+};
+for (const button of panel.querySelectorAll("[data-all]")) button.addEventListener("click", () => all[button.dataset.all]());
+
+for (const button of panel.querySelectorAll("[data-filter]")) {
+  button.addEventListener("click", () => {
+    for (const each of panel.querySelectorAll("[data-filter]")) each.setAttribute("aria-pressed", each === button);
+    list.filter = button.dataset.filter;
+  });
 }
 
 function draw() {
-  const large = chosen.filter((file) => file.size > maxBytes).length;
-  find("chosen").hidden = chosen.length === 0;
-  setText(find("chosen-count"), files(chosen.length));
-  setText(find("chosen-bytes"), bytes(sum()));
-  find("chosen-list").replaceChildren(...chosen.slice(0, MOST_ROWS).map(row));
-  find("chosen-more").hidden = chosen.length <= MOST_ROWS;
-  setText(find("chosen-rest"), files(chosen.length - MOST_ROWS));
-  setText(find("trouble-large"), large === 1 ? "One file is" : `${files(large)} are`);
-  form.querySelector('[data-trouble="large"]').hidden = large === 0;
-  form.querySelector('[data-trouble="many"]').hidden = chosen.length <= maxFiles;
-  const button = form.querySelector("button[type=submit]");
-  setText(button, chosen.length ? `Upload ${files(chosen.length)}` : "Upload");
+  const { counts } = files;
+  document.documentElement.dataset.uploads = files.entries.length ? "some" : "none";
+  const shown = {
+    pause: counts.waiting + counts.sending > 0,
+    resume: counts.paused > 0,
+    retry: files.entries.some((entry) => TROUBLE.has(entry.state) && entry.file),
+    clear: counts.done > 0 && files.total(OPEN) + files.total(AT_SERVER) === 0,
+    forget: counts.lost > 0,
+  };
+  for (const button of panel.querySelectorAll("[data-all]")) button.hidden = !shown[button.dataset.all];
+  for (const button of panel.querySelectorAll("[data-filter]")) {
+    const n = files.where(FILTERS[button.dataset.filter]).length;
+    setText(button.querySelector("span"), String(n));
+  }
+  panel.querySelector("[data-lost-note]").hidden = counts.lost === 0;
+  panel.querySelector("[data-signed-out]").hidden = !sender.signedOut;
+  countWaits();
+  total.draw();
 }
 
-function row(file, index) {
-  const node = document.getElementById("chosen-file").content.firstElementChild.cloneNode(true);
-  node.querySelector(".chosen-name").textContent = file.name;
-  node.querySelector(".chosen-size").textContent = bytes(file.size);
-  node.querySelector(".chosen-warning").hidden = file.size <= maxBytes;
-  const remove = node.querySelector("button");
-  remove.querySelector("bdi").textContent = ` ${file.name}`;
-  remove.addEventListener("click", () => {
-    choose(chosen.filter((each) => each !== file));
-    // The focus goes to the next file's button, or back to where files are chosen.
-    const buttons = find("chosen-list").querySelectorAll("button");
-    (buttons[Math.min(index, buttons.length - 1)] ?? input).focus();
-  });
-  return node;
-}
+files.addEventListener("change", () => requestAnimationFrame(draw));
+setInterval(() => {
+  if (files.total(OPEN) === 0) return;
+  countWaits();
+  list.draw(); // waits get shorter, although nothing happens
+}, 1000);
 
-input.addEventListener("change", () => add(input.files));
-find("remove-large").addEventListener("click", () => {
-  choose(chosen.filter((file) => file.size <= maxBytes));
-  input.focus();
+intake(form, (given, leftOut) => {
+  const added = files.add(given);
+  const said = added < given.length ? wordOf("known", { n: given.length - added }) : leftOut ? wordOf("left-out", { n: leftOut }) : "";
+  setText(form.querySelector("[data-intake]"), said);
 });
 
-const holdsFiles = (event) => event.dataTransfer?.types.includes("Files");
-let inside = 0; // dragenter and dragleave come for every element on the way
-document.addEventListener("dragenter", (event) => {
-  if (holdsFiles(event)) form.dataset.drop = (inside += 1) > 0 ? "yes" : "no";
-});
-document.addEventListener("dragleave", (event) => {
-  if (holdsFiles(event)) form.dataset.drop = (inside -= 1) > 0 ? "yes" : "no";
-});
-document.addEventListener("dragover", (event) => {
-  if (holdsFiles(event)) event.preventDefault();
-});
-document.addEventListener("drop", (event) => {
-  if (!holdsFiles(event)) return;
-  event.preventDefault(); // or the browser would leave the page and show the photo
-  inside = 0;
-  form.dataset.drop = "no";
-  add(event.dataTransfer.files);
+const samples = form.querySelector("[data-samples]");
+samples?.addEventListener("click", async () => {
+  samples.disabled = true;
+  for (const address of samples.dataset.samples.split(" ")) {
+    const blob = await (await fetch(address)).blob();
+    files.add([new File([blob], decodeURIComponent(address.split("/").pop()), { type: blob.type, lastModified: 0 })]);
+  }
+  samples.disabled = false;
 });
 
-function sending(now) {
-  find("sending").firstElementChild.hidden = !now;
-  find("sending-bar").hidden = !now;
-  form.querySelector("button[type=submit]").disabled = now;
-  form.dataset.busy = now ? "yes" : "no";
-}
-
-form.addEventListener("submit", () => {
-  setText(find("sending-what"), `${files(chosen.length)}, ${bytes(sum())}`);
-  sending(true);
+window.addEventListener("beforeunload", (event) => {
+  if (files.total(OPEN) > 0) event.preventDefault();
 });
 
-// Back from the answer, the browser may show this page as it was left, or with the files still in the input.
-window.addEventListener("pageshow", () => {
-  sending(false);
-  chosen = Array.from(input.files);
-  draw();
-});
+remember(files);
+follow(files, form.dataset.images);
+draw();
 
 const server = document.querySelector("[data-status]");
 if (server) {

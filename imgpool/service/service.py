@@ -32,6 +32,7 @@ from imgpool.service.upload import Begun, Upload
 log = logging.getLogger(__name__)
 
 PRUNE_BATCH = 500
+PLACES = 1000
 RETENTION_CHECK_S = 600.0
 DISK_CHECK_S = 0.5
 
@@ -300,6 +301,11 @@ class Service:
         Raises as `get`.
         """
         return self._opened().page(state, limit, before, owner)
+
+    def places(self) -> dict[str, int]:
+        """The place in the queue, from 1, of each queued image; of the first `PLACES` ones. Raises as `get`."""
+        backlog = self._opened().backlog(0, PLACES)
+        return {image_id: place for place, (_, image_id) in enumerate(backlog, start=1)}
 
     def status(self) -> Status:
         """One snapshot, at the same cost with a million records as with ten. Raises `StoreError`, `Draining`."""

@@ -17,7 +17,15 @@ from imgpool.web.metrics import metrics_text
 from imgpool.web.problems import problem, problem_fields, refusal_response, with_retry_after
 from imgpool.web.receive import Received, receive
 from imgpool.web.represent import image_json, image_url
-from imgpool.web.sight import delete_visible, page_arguments, page_of_images, service, told_status, visible
+from imgpool.web.sight import (
+    delete_visible,
+    images_by_id,
+    page_arguments,
+    page_of_images,
+    service,
+    told_status,
+    visible,
+)
 from imgpool.web.visitors import visitor
 
 api = Blueprint("api", __name__)
@@ -54,8 +62,10 @@ def accepted_json(received: Received) -> list[dict[str, Any]]:
 
 @api.get("/api/images")
 def images() -> Response:
-    """A page of images, newest first."""
+    """A page of images, newest first; or the images that are asked for."""
     try:
+        if (ids := request.args.get("ids")) is not None:
+            return jsonify_with_etag({"images": images_by_id(ids), "next": None})
         state, limit, before = page_arguments()
     except ValueError as error:
         return problem(400, "Bad query", str(error))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from flask import (
     Blueprint,
     Response,
@@ -10,6 +12,7 @@ from flask import (
     redirect,
     render_template,
     request,
+    send_file,
     session,
     url_for,
 )
@@ -17,6 +20,7 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from imgpool.errors import Draining
 from imgpool.imaging.formats import INPUT_FORMATS
+from imgpool.imaging.samples import sample_images
 from imgpool.web.api import accepted_json, admission, no_such_image
 from imgpool.web.problems import CLOSE_CONNECTION, problem, problem_fields
 from imgpool.web.receive import receive
@@ -43,8 +47,25 @@ def upload_page() -> str:
         max_files=settings.max_files,
         formats=[each.label for each in INPUT_FORMATS],
         accept=",".join(each.mime for each in INPUT_FORMATS),
+        samples=[url_for("pages.sample", name=path.name) for path in _samples()],
         status=status,
     )
+
+
+@pages.get("/samples/<name>")
+def sample(name: str) -> Response:
+    """A sample picture, for a first visit without photos at hand."""
+    found = next((path for path in _samples() if path.name == name), None)
+    if found is None:
+        return problem(404, "No such sample", "There is no sample image of this name.")
+    return send_file(found, max_age=3600)
+
+
+def _samples() -> tuple[Path, ...]:
+    try:
+        return sample_images()
+    except FileNotFoundError:
+        return ()
 
 
 @pages.post("/upload")

@@ -26,7 +26,7 @@ OPEN_ENDPOINTS = {
 }
 UPLOAD_ENDPOINTS = {"api.upload", "pages.upload", "tus.create", "tus.go_on", "tus.overridden"}
 UPLOADERS_ENDPOINTS = UPLOAD_ENDPOINTS | {
-    *("pages.upload_page", "pages.status_page", "pages.image_page", "pages.delete_image"),
+    *("pages.sample", "pages.upload_page", "pages.status_page", "pages.image_page", "pages.delete_image"),
     *("tus.look", "tus.terminate"),
     *("api.images", "api.image", "api.variant", "api.delete", "api.status"),
 }

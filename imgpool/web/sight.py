@@ -11,12 +11,14 @@ from typing import Any, cast
 from flask import current_app, request
 
 from imgpool.service import STATES, Service, State
+from imgpool.service.files import is_image_id
 from imgpool.service.records import ImageRecord
 from imgpool.web.represent import image_json, status_json
 from imgpool.web.visitors import visitor
 
 MAX_PAGE = 200
 DEFAULT_PAGE = 50
+MAX_IDS = 100  # a longer query would not fit into a request's first line
 
 
 def service() -> Service:
@@ -44,6 +46,19 @@ def page_of_images(state: State | None, limit: int, before: int | None) -> tuple
     more = len(records) > limit
     records = records[:limit]
     return [image_json(record) for record in records], str(records[-1].sequence) if more else None
+
+
+def images_by_id(ids: str) -> list[dict[str, Any]]:
+    """Those of the comma-separated images that the visitor may see, with their `place` in the queue; raises ValueError
+    with a sentence.
+    """
+    asked = ids.split(",")
+    if len(asked) > MAX_IDS or not all(is_image_id(each) for each in asked):
+        raise ValueError(f"ids is at most {MAX_IDS} image IDs, separated by commas.")
+    records = [record for each in asked if (record := visible(each)) is not None]
+    queued = any(record.state == "queued" for record in records)
+    places = service().places() if queued else {}
+    return [{**image_json(record), "place": places.get(record.id)} for record in records]
 
 
 def visible(image_id: str) -> ImageRecord | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 from playwright.sync_api import Page, expect
 
 from serving import SAMPLES, Server
@@ -15,15 +14,16 @@ OpenPage = Callable[..., Page]
 REFUSED = {"bomb.png", "drawing.eps", "drawing.svg", "web-page-named.jpg"}
 
 
-@pytest.mark.parametrize("javascript", [True, False], ids=["javascript", "no-javascript"])
-def test_good_ones_end_as_thumbnails_and_hostile_ones_with_their_reason(
-    open_page: OpenPage, tmp_path: Path, javascript: bool
+def all_samples() -> list[Path]:
+    return sorted(path for path in SAMPLES.rglob("*.*") if path.is_file() and path.suffix not in (".py", ".md", ".pyc"))
+
+
+def test_without_javascript_good_ones_end_as_thumbnails_and_hostile_ones_with_their_reason(
+    open_page: OpenPage, tmp_path: Path
 ) -> None:
-    files = sorted(
-        path for path in SAMPLES.rglob("*.*") if path.is_file() and path.suffix not in (".py", ".md", ".pyc")
-    )
+    files = all_samples()
     with Server(tmp_path / "data") as server:
-        page = open_page(server.url, java_script_enabled=javascript)
+        page = open_page(server.url, java_script_enabled=False)
         page.get_by_label("Choose photos").set_input_files(files)
         page.locator("form[data-upload] [type=submit]").click()
         expect(page.locator("h1")).to_have_text(f"{len(files) - 4} accepted, 4 refused")
@@ -36,3 +36,20 @@ def test_good_ones_end_as_thumbnails_and_hostile_ones_with_their_reason(
         names = set(done.locator(".card-name").all_inner_texts())
         assert names == {path.name for path in files} - REFUSED - {"truncated.jpg"}
         assert server.status_of("/healthz") == 200
+
+
+def test_on_the_upload_page_each_ends_with_its_thumbnail_or_its_reason(open_page: OpenPage, tmp_path: Path) -> None:
+    files = all_samples()
+    with Server(tmp_path / "data") as server:
+        page = open_page(server.url)
+        page.get_by_label("Choose photos").set_input_files(files)
+        expect(
+            page.get_by_role("heading", name=f"{len(files) - 5} of {len(files)} done, 5 need a look")
+        ).to_be_visible()
+        page.get_by_role("button", name="Need a look 5").click()
+        for name in REFUSED:
+            expect(page.locator(".row", has_text=name)).to_have_attribute("data-state", "refused")
+        expect(page.locator(".row", has_text="bomb.png")).to_contain_text("268 million pixels")
+        expect(page.locator(".row", has_text="drawing.eps")).to_contain_text("accepted are JPEG, PNG")
+        expect(page.locator(".row", has_text="truncated.jpg")).to_contain_text("cut short")
+        assert server.wait_until_settled()["done"] == len(files) - 5

@@ -1,17 +1,64 @@
-"""From choosing files to the answer: by mouse, by keyboard, by dropping, and without JavaScript."""
+"""The upload page: files are sent by themselves, and whatever comes in between costs time and no click."""
 
 from __future__ import annotations
 
 import re
+import socket
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from playwright.sync_api import FilePayload, Page, expect
+from playwright.sync_api import Page, expect
 
-from serving import SAMPLES, Server
+from serving import SAMPLES, Server, wait_for
 
 OpenPage = Callable[..., Page]
+SLOW_BYTES_PER_S = 400_000
+
+
+def drop(page: Page, paths: list[Path], onto: str = "h1") -> None:
+    """Drop files or folders as the operating system does it: the browser reads them from the disk."""
+    box = page.locator(onto).bounding_box()
+    assert box is not None
+    session = page.context.new_cdp_session(page)
+    for kind in ("dragEnter", "dragOver", "drop"):
+        session.send(
+            "Input.dispatchDragEvent",
+            {
+                "type": kind,
+                "x": box["x"] + 5,
+                "y": box["y"] + 5,
+                "data": {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1},
+            },
+        )
+
+
+def throttle(page: Page, bytes_per_s: int) -> None:
+    """-1 is as fast as it goes."""
+    session = page.context.new_cdp_session(page)
+    session.send("Network.enable")
+    conditions = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": bytes_per_s}
+    session.send("Network.emulateNetworkConditions", conditions)
+
+
+def headline(page: Page, text: str | re.Pattern[str]) -> None:
+    expect(page.locator("[data-total=headline]")).to_have_text(text)
+
+
+def row(page: Page, name: str) -> Any:
+    return page.locator(".row", has_text=name)
+
+
+def photos(folder: Path, number: int, padding: int = 0) -> list[Path]:
+    """Pictures that differ, each as large as wanted: what follows a JPEG's end is ignored."""
+    folder.mkdir(exist_ok=True)
+    picture = (SAMPLES / "forest-orientation-6.jpg").read_bytes() + b"\0" * padding
+    paths = [folder / f"photo-{n:04d}.jpg" for n in range(number)]
+    for n, path in enumerate(paths):
+        path.write_bytes(picture + str(n).encode())
+    return paths
 
 
 def test_without_javascript_the_form_uploads_and_the_status_page_shows_thumbnails(
@@ -28,39 +75,79 @@ def test_without_javascript_the_form_uploads_and_the_status_page_shows_thumbnail
     assert sorted(names) == sorted(sample.name for sample in samples)
 
 
-def test_what_is_chosen_is_listed_and_can_be_removed_before_it_is_sent(
+def test_without_javascript_a_refused_file_gets_a_page_that_says_why(open_page: OpenPage, server: Server) -> None:
+    page = open_page(server.url, java_script_enabled=False)
+    page.get_by_label("Choose photos").set_input_files([SAMPLES / "hostile" / "bomb.png", SAMPLES / "panorama.jpg"])
+    page.get_by_role("button", name="Upload").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("1 accepted, 1 refused")
+    expect(page.get_by_role("region", name="Refused")).to_contain_text(re.compile(r"bomb\.png.*pixels", re.S))
+    expect(page.get_by_role("region", name="Accepted")).to_contain_text("panorama.jpg")
+
+
+def test_what_is_chosen_goes_by_itself_and_ends_with_its_thumbnail(
     open_page: OpenPage, server: Server, samples: list[Path]
 ) -> None:
     page = open_page(server.url)
     field = page.get_by_label("Choose photos")
     field.set_input_files(samples[:2])
-    field.set_input_files(samples[2:])  # chosen in a second step: added, not replaced
-    expect(page.get_by_role("heading", name="3 files chosen")).to_be_visible()
-    page.get_by_role("button", name=f"Remove {samples[1].name}").click()
-    page.get_by_role("button", name="Upload 2 files").click()
-    page.wait_for_url("**/status")
-    expect(page.locator(".card-name")).to_have_text([samples[2].name, samples[0].name])
+    field.set_input_files(samples[1:])  # one of them again
+    expect(page.get_by_text("1 of these are in the list already")).to_be_visible()
+    headline(page, "All 3 done")
+    for sample in samples:
+        expect(row(page, sample.name)).to_have_attribute("data-state", "done")
+        expect(row(page, sample.name).locator('img[src$="/thumb"]')).to_be_visible()
+    assert page.title() == "Upload · imgpool"
+    row(page, samples[0].name).get_by_role("link").click()
+    expect(page.get_by_role("img", name=samples[0].name)).to_be_visible()
 
 
-def test_files_can_be_dropped_anywhere_on_the_page(open_page: OpenPage, server: Server, samples: list[Path]) -> None:
+def test_files_and_folders_are_dropped_anywhere(open_page: OpenPage, server: Server, tmp_path: Path) -> None:
+    folder = tmp_path / "holiday"
+    photos(folder, 3)
+    photos(folder / "second-day", 2)
+    (folder / "notes.txt").write_text("not a picture")
     page = open_page(server.url)
-    dropped = page.evaluate_handle(
-        """async (address) => {
-            const transfer = new DataTransfer();
-            const bytes = await (await fetch(address)).arrayBuffer();
-            transfer.items.add(new File([bytes], "sign.svg", { type: "image/svg+xml" }));
-            return transfer;
-        }""",
-        "/static/favicon.svg",
+    drop(page, [folder])
+    expect(page.get_by_text("1 files of the folder are no pictures")).to_be_visible()
+    headline(page, "All 5 done")
+    drop(page, photos(tmp_path / "more", 1))
+    headline(page, "All 6 done")
+
+
+def test_a_picture_can_be_pasted(open_page: OpenPage, server: Server) -> None:
+    page = open_page(server.url)
+    page.evaluate(
+        """async () => {
+            const canvas = Object.assign(document.createElement("canvas"), { width: 40, height: 30 });
+            const blob = await new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
+            const clipboardData = new DataTransfer();
+            clipboardData.items.add(new File([blob], "image.png", { type: "image/png" }));
+            document.body.dispatchEvent(new ClipboardEvent("paste", { clipboardData, bubbles: true }));
+        }"""
     )
-    page.dispatch_event("h1", "dragenter", {"dataTransfer": dropped})
-    expect(page.locator("form[data-upload]")).to_have_attribute("data-drop", "yes")
-    page.dispatch_event("h1", "drop", {"dataTransfer": dropped})
-    expect(page.locator("form[data-upload]")).to_have_attribute("data-drop", "no")
-    expect(page.locator(".chosen-name")).to_have_text(["sign.svg"])
+    headline(page, "All 1 done")
 
 
-def test_by_keyboard_alone_from_the_form_to_the_picture(
+def test_a_first_visit_without_photos_has_the_samples(open_page: OpenPage, server: Server) -> None:
+    page = open_page(server.url)
+    page.get_by_role("button", name="Try the samples").click()
+    headline(page, re.compile(r"^All \d\d done$"))
+    expect(page.get_by_role("button", name="Try the samples")).to_be_hidden()
+
+
+def test_a_phone_takes_a_photo(open_page: OpenPage, server: Server, samples: list[Path]) -> None:
+    page = open_page(server.url, has_touch=True, is_mobile=True, viewport={"width": 360, "height": 740})
+    with page.expect_file_chooser() as choosing:
+        page.get_by_role("button", name="Take a photo").tap()
+    assert choosing.value.element.get_attribute("capture") == "environment"
+    choosing.value.set_files(samples[0])
+    headline(page, "All 1 done")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    desktop = open_page(server.url)
+    expect(desktop.get_by_role("button", name="Take a photo")).to_be_hidden()
+
+
+def test_by_keyboard_alone_from_choosing_to_the_picture(
     open_page: OpenPage, server: Server, samples: list[Path]
 ) -> None:
     page = open_page(server.url)
@@ -74,61 +161,153 @@ def test_by_keyboard_alone_from_the_form_to_the_picture(
     expect(page.get_by_label("Choose photos")).to_be_focused()
     with page.expect_file_chooser() as choosing:
         page.keyboard.press("Space")
-    choosing.value.set_files(samples[0])
-    expect(page.get_by_role("button", name="Upload 1 file")).to_be_visible()
-    page.keyboard.press("Tab")
-    expect(page.get_by_role("button", name=f"Remove {samples[0].name}")).to_be_focused()
-    page.keyboard.press("Tab")
+    choosing.value.set_files(samples[:2])
+    headline(page, "All 2 done")
+
+    def tab_until(selector: str) -> None:
+        for _ in range(20):
+            page.keyboard.press("Tab")
+            if page.evaluate("(selector) => document.activeElement.matches(selector)", selector):
+                return
+        raise AssertionError(f"{selector} is not reached by Tab")
+
+    tab_until("[data-does=remove]")
     page.keyboard.press("Enter")
-    page.wait_for_url("**/status")
-    expect(page.locator('.card[data-state="done"]')).to_have_count(1)
-    for _ in range(20):
-        page.keyboard.press("Tab")
-        if page.evaluate("document.activeElement.matches('.card a')"):
-            break
+    expect(row(page, samples[0].name)).to_have_count(0)
+    expect(row(page, samples[1].name)).to_be_focused()
+    tab_until(".row-name")
     page.keyboard.press("Enter")
-    expect(page.get_by_role("img", name=samples[0].name)).to_be_visible()
-    page.keyboard.press("Shift+Tab")  # Chromium starts at the top of a new page: the last link is one step back
-    for _ in range(10):
-        if page.evaluate("document.activeElement.localName") == "summary":
-            break
-        page.keyboard.press("Shift+Tab")
-    page.keyboard.press("Enter")
-    expect(page.get_by_role("button", name="Delete for good")).to_be_visible()
+    expect(page.get_by_role("img", name=samples[1].name)).to_be_visible()
 
 
-@pytest.mark.parametrize("javascript", [True, False])
-def test_a_refused_file_gets_a_page_that_says_why(open_page: OpenPage, server: Server, javascript: bool) -> None:
-    page = open_page(server.url, java_script_enabled=javascript)
-    page.get_by_label("Choose photos").set_input_files(SAMPLES / "hostile" / "drawing.svg")
-    page.get_by_role("button", name="Upload").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("Not an accepted image format")
-    expect(page.get_by_text("drawing.svg")).to_be_visible()
-    expect(page.get_by_text("accepted are JPEG, PNG")).to_be_visible()
-    page.get_by_role("link", name="Upload others").click()
-    expect(page.get_by_role("heading", name="Upload photos")).to_be_visible()
-
-
-def test_some_refused_and_some_accepted_are_told_apart(
-    open_page: OpenPage, server: Server, samples: list[Path]
+def test_a_full_server_makes_files_wait_and_not_people(
+    open_page: OpenPage, tmp_path: Path, samples: list[Path]
 ) -> None:
-    page = open_page(server.url)
-    page.get_by_label("Choose photos").set_input_files([samples[0], SAMPLES / "hostile" / "bomb.png"])
-    page.get_by_role("button", name="Upload 2 files").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("1 accepted, 1 refused")
-    expect(page.get_by_role("region", name="Refused")).to_contain_text(re.compile(r"bomb\.png.*pixels", re.S))
-    page.get_by_role("region", name="Accepted").get_by_role("link", name=samples[0].name).click()
-    expect(page.get_by_role("img", name=samples[0].name)).to_be_visible()
-
-
-def test_a_file_over_the_limit_is_pointed_out_before_it_is_sent(open_page: OpenPage, tmp_path: Path) -> None:
-    with Server(tmp_path / "data", "--workers", "1", "--isolation", "thread", "--max-upload-bytes", "4KiB") as server:
+    options = ("--workers", "1", "--isolation", "thread", "--queue-capacity", "1")
+    with Server(tmp_path / "data", *options) as server, socket.create_connection(("127.0.0.1", server.port)) as other:
+        other.sendall(b"POST /api/images HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nx")
+        wait_for(lambda: server.get("/api/status")["pool"]["queue"]["reserved"] == 1, "the one place to be taken")
         page = open_page(server.url)
-        small: FilePayload = {"name": "small.png", "mimeType": "image/png", "buffer": b"x" * 100}
-        large: FilePayload = {"name": "large.png", "mimeType": "image/png", "buffer": b"x" * 5000}
-        page.get_by_label("Choose photos").set_input_files([small, large])
-        expect(page.get_by_text("One file is larger than 4 KiB")).to_be_visible()
-        expect(page.get_by_role("listitem").filter(has_text="large.png")).to_contain_text("too large")
-        page.get_by_role("button", name="Remove from the list").click()
-        expect(page.locator(".chosen-name")).to_have_text(["small.png"])
-        expect(page.get_by_text("larger than 4 KiB")).to_be_hidden()
+        page.get_by_label("Choose photos").set_input_files(samples)
+        for sample in samples:
+            expect(row(page, sample.name)).to_contain_text("waiting for room")
+        expect(row(page, samples[0].name)).to_contain_text(re.compile(r"its turn in about \d+ s"))
+        expect(page.locator("[data-total=detail]")).to_contain_text("the queue is full")
+        assert page.title() == "0 of 3 · Upload · imgpool"
+        assert server.get("/api/status")["unfinished"]["uploads"] == 0, "asked for, and no byte was sent"
+        other.close()
+        headline(page, "All 3 done")
+
+
+def test_pause_resume_and_cancel(open_page: OpenPage, server: Server, tmp_path: Path) -> None:
+    page = open_page(server.url)
+    throttle(page, SLOW_BYTES_PER_S)
+    first, second = photos(tmp_path / "photos", 2, padding=1_500_000)
+    page.get_by_label("Choose photos").set_input_files([first, second])
+    expect(row(page, first.name)).to_contain_text(re.compile(r"sending.*kB of 2\.0.MB"))
+    row(page, first.name).get_by_role("button", name="Pause").click()
+    expect(row(page, first.name)).to_contain_text("paused")
+    wait_for(lambda: server.get("/api/status")["unfinished"]["uploads"] == 2, "both to be there")
+    row(page, second.name).get_by_role("button", name="Cancel").click()
+    expect(row(page, second.name)).to_have_count(0)
+    wait_for(
+        lambda: server.get("/api/status")["unfinished"]["uploads"] == 1, "the second to be gone on the server, too"
+    )
+    throttle(page, -1)
+    page.get_by_role("button", name="Resume all").click()
+    headline(page, "All 1 done")
+    image = server.get("/api/images")["images"][0]
+    assert (server.data_dir / "originals" / image["id"]).read_bytes() == first.read_bytes()
+
+
+def test_leaving_asks_first_and_coming_back_goes_on(open_page: OpenPage, server: Server, tmp_path: Path) -> None:
+    page = open_page(server.url)
+    done, half, never, never_too = photos(tmp_path / "photos", 4, padding=1_500_000)
+    page.get_by_label("Choose photos").set_input_files(done)
+    headline(page, "All 1 done")
+    throttle(page, SLOW_BYTES_PER_S)
+    page.get_by_label("Choose photos").set_input_files([half, never, never_too])
+    expect(row(page, half.name)).to_contain_text(re.compile(r"[2-9]\d\d kB of".replace(" ", "\u00a0", 1)))
+    asked = []
+    page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
+    page.reload()
+    assert asked == ["beforeunload"]
+    expect(row(page, done.name)).to_have_attribute("data-state", "done")
+    expect(row(page, done.name).locator('img[src$="/thumb"]')).to_be_visible()
+    expect(row(page, half.name)).to_contain_text("Choose this file again and it goes on")
+    expect(page.get_by_text("A browser lets no page keep files")).to_be_visible()
+    throttle(page, -1)
+    with page.expect_response(lambda response: response.request.method == "HEAD") as looked:
+        page.get_by_label("Choose photos").set_input_files(half)
+    assert int(looked.value.headers["upload-offset"]) > 100_000, "it went on from there"
+    expect(row(page, half.name)).to_have_attribute("data-state", "done")
+    page.get_by_role("button", name="Forget them").click()
+    headline(page, "All 2 done")
+    assert len(server.get("/api/images")["images"]) == 2
+    page.reload()
+    assert asked == ["beforeunload"], "nothing is open any more"
+    headline(page, "All 2 done")
+
+
+def test_a_long_list_has_only_the_rows_that_can_be_seen(open_page: OpenPage, server: Server, tmp_path: Path) -> None:
+    page = open_page(server.url)
+    throttle(page, 10_000)
+    page.get_by_label("Choose photos").set_input_files(photos(tmp_path / "photos", 500))
+    headline(page, re.compile("of 500 done"))
+    page.get_by_role("button", name="Pause all").click()
+    expect(page.locator("[data-total=detail]")).to_contain_text("paused")
+    scroller = page.locator("[data-scroller]")
+    scroller.evaluate("(node) => node.scrollTo(0, node.scrollHeight)")
+    expect(row(page, "photo-0499.jpg")).to_be_visible()
+    expect(row(page, "photo-0499.jpg")).to_have_attribute("aria-posinset", "500")
+    assert page.locator(".row").count() < 40
+    positions = page.locator(".row").evaluate_all("(rows) => rows.map((row) => Number(row.ariaPosInSet))")
+    assert positions == sorted(positions), "in their order for keyboard and screen reader"
+
+
+@pytest.mark.parametrize("name", ["text.jpg", "empty.jpg"])
+def test_a_refusal_says_what_to_do_and_can_be_tried_again(
+    open_page: OpenPage, server: Server, tmp_path: Path, name: str
+) -> None:
+    file = tmp_path / name
+    file.write_text("This is no picture. " * 100 if name == "text.jpg" else "")
+    page = open_page(server.url)
+    page.get_by_label("Choose photos").set_input_files(file)
+    headline(page, "0 of 1 done, 1 need a look")
+    expect(row(page, name)).to_contain_text("accepted are JPEG" if name == "text.jpg" else "The file is empty")
+    row(page, name).get_by_role("button", name="Try again").click()
+    wait_for(lambda: server.get("/api/status")["since_start"]["refused"] == 2, "the second try")
+    expect(row(page, name)).to_have_attribute("data-state", "refused")
+    row(page, name).get_by_role("button", name="Remove").click()
+    expect(page.locator(".row")).to_have_count(0)
+
+
+def test_a_server_killed_in_the_middle_costs_time_and_no_click(
+    open_page: OpenPage, tmp_path: Path, unused_port: int
+) -> None:
+    """The small sister of tests/load/browser_thousand.py: sixty photos, four places, one kill -9."""
+    options = ("--workers", "2", "--queue-capacity", "4", "--port", str(unused_port))
+    files = photos(tmp_path / "photos", 60, padding=500_000)
+    server = Server(tmp_path / "data", *options)
+    server.start()
+    try:
+        page = open_page(server.url)
+        drop(page, files)
+        wait_for(lambda: server.get("/api/status")["counts"]["done"] >= 10, "the first ones")
+        server.kill()
+        expect(page.locator("[data-total=detail]")).to_contain_text("no connection to the server")
+        server = Server(tmp_path / "data", *options)
+        server.start()
+        expect(page.locator("[data-total=headline]")).to_have_text("All 60 done", timeout=60_000)
+        counts = server.wait_until_settled()
+        assert (counts["accepted"], counts["done"]) == (60, 60), "none lost, none twice"
+        assert list((tmp_path / "data" / "uploads").iterdir()) == []
+    finally:
+        server.stop()
+
+
+def test_samples_are_served_and_nothing_else(server: Server) -> None:
+    with urllib.request.urlopen(f"{server.url}/samples/mountain-lake.jpg", timeout=10) as answer:
+        assert answer.headers["Content-Type"] == "image/jpeg"
+    for name in ("README.md", "make_samples.py", "..%2fpyproject.toml", "nothing.jpg"):
+        assert server.status_of(f"/samples/{name}") == 404

@@ -100,7 +100,7 @@ def test_an_upload_goes_on_where_it_was(
     tmp_path: Path, file: Path, commands: dict[str, tuple[str, ...]], program: str, what: str
 ) -> None:
     data_dir = tmp_path / "data"
-    options = ("--workers", "1", "--isolation", "thread", "--port", free_port())
+    options = ("--workers", "1", "--isolation", "thread", "--port", free_port(), "--read-timeout-s", "3")
     server = Server(data_dir, *options)
     server.start()
     try:

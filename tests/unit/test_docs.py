@@ -16,7 +16,7 @@ from imgpool.web.metrics import COUNTERS, GAUGES
 TOP = Path(__file__).parent.parent.parent
 LOAD_COMMANDS = ("load", "compare", "bench")
 README = (TOP / "README.md").read_text()
-PLACEHOLDERS = {"image_id": "ID", "upload_id": "ID", "variant": "VARIANT", "run_id": "RUN_ID"}
+PLACEHOLDERS = {"image_id": "ID", "upload_id": "ID", "variant": "VARIANT", "name": "NAME", "run_id": "RUN_ID"}
 
 
 @pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.name)

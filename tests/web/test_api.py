@@ -339,3 +339,18 @@ def test_it_all_works_with_decoder_children(web: Make, images: dict[str, bytes],
     made = site.client.get(f"/api/images/{site.done(images['webp'])}/thumb", buffered=True)
     assert (made.status_code, made.mimetype) == (200, "image/jpeg")
     assert site.client.get(f"/api/images/{site.done(images['truncated'])}").json["state"] == "failed"
+
+
+def test_images_by_their_ids_with_their_place_in_the_queue(web: Make, images: dict[str, bytes]) -> None:
+    gate = Gate()
+    site = web(workers=1, gate=gate)
+    ids = [site.raw(images["jpeg"]).json["images"][0]["id"] for _ in range(3)]
+    gate.wait_for(1)
+    unknown = "0" * 32
+    answer = site.client.get(f"/api/images?ids={','.join([ids[2], unknown, ids[0], ids[1]])}")
+    told = [(image["id"], image["state"], image["place"]) for image in answer.json["images"]]
+    assert told == [(ids[2], "queued", 2), (ids[0], "processing", None), (ids[1], "queued", 1)]
+    assert answer.json["next"] is None
+    assert site.client.get(f"/api/images?ids={ids[0]}", headers={"If-None-Match": "x"}).status_code == 200
+    for bad in ("", "x", f"{ids[0]},", ",".join([ids[0]] * 101), ids[0].upper()):
+        assert site.client.get(f"/api/images?ids={bad}").status_code == 400, bad

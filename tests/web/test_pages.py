@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Callable
 from html.parser import HTMLParser
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -16,6 +19,7 @@ from imgpool.web.security import HEADERS
 from webclient import Web, body
 
 Make = Callable[..., Web]
+STATIC = Path(__file__).parent.parent.parent / "static"
 NASTY = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'&.jpg"
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 
@@ -292,3 +296,14 @@ def test_head_is_get_without_the_body(web: Make, path: str) -> None:
     site.service._free = (float("inf"), 1 << 40)
     head, get = site.client.head(path), site.client.get(path)
     assert (head.status_code, head.data, head.mimetype) == (get.status_code, b"", get.mimetype)
+
+
+def test_vendored_libraries_are_whole_and_unchanged() -> None:
+    folders = [path for path in (STATIC / "vendor").iterdir() if path.is_dir()]
+    assert folders
+    for folder in folders:
+        digest = re.search(r"sha256 ([0-9a-f]{64})", (folder / "README.md").read_text())
+        (library,) = folder.glob("*.js")
+        assert digest is not None
+        assert hashlib.sha256(library.read_bytes()).hexdigest() == digest[1]
+        assert "Permission is hereby granted" in (folder / "LICENSE").read_text()

@@ -1,0 +1,70 @@
+/**
+ * What a page has given to the server is remembered in this browser, for when it comes back: names and states, not the
+ * bytes. A browser lets no page keep a file, so what was not sent whole has to be chosen again, and then goes on.
+ */
+
+const PREFIX = "imgpool.uploads.";
+const PAUSE_MS = 2000;
+const ANSWER_MS = 150; // how long other tabs have to say that they live
+const KEPT = ["path", "name", "size", "modified", "state", "address", "id"];
+
+const newName = () => Array.from(crypto.getRandomValues(new Uint8Array(8)), (byte) => byte.toString(16)).join("");
+
+/** Which of these tabs are open now. */
+async function living(channel) {
+  const found = new Set();
+  channel.onmessage = ({ data }) => data.here && found.add(data.here);
+  channel.postMessage({ who: true });
+  await new Promise((resolve) => setTimeout(resolve, ANSWER_MS));
+  return found;
+}
+
+function read(key) {
+  try {
+    return JSON.parse(localStorage.getItem(key)) ?? [];
+  } catch {
+    return [];
+  }
+}
+
+/** Fills `files` with what this browser's closed tabs left, and remembers them from then on. */
+export async function remember(files) {
+  let mine = sessionStorage.getItem(PREFIX) ?? newName();
+  const channel = new BroadcastChannel(PREFIX);
+  const open = await living(channel);
+  if (open.has(mine)) mine = newName(); // this tab is a copy of another one
+  sessionStorage.setItem(PREFIX, mine);
+  channel.onmessage = ({ data }) => data.who && channel.postMessage({ here: mine });
+
+  const left = Object.keys(localStorage).filter((key) => key.startsWith(PREFIX) && !open.has(key.slice(PREFIX.length)));
+  for (const key of left) files.restore(read(key).map(restored));
+  for (const key of left) if (key !== PREFIX + mine) localStorage.removeItem(key);
+
+  let saved = null;
+  let timer = null;
+  const save = () => {
+    clearTimeout(timer);
+    timer = null;
+    const kept = files.entries.map((entry) => Object.fromEntries(KEPT.map((name) => [name, entry[name]])));
+    const text = JSON.stringify(kept);
+    if (text === saved) return;
+    saved = text;
+    try {
+      if (kept.length) localStorage.setItem(PREFIX + mine, text);
+      else localStorage.removeItem(PREFIX + mine);
+    } catch {
+      // The browser keeps no more: coming back shows less.
+    }
+  };
+  files.addEventListener("change", () => (timer ??= setTimeout(save, PAUSE_MS)));
+  window.addEventListener("pagehide", save);
+  save();
+}
+
+/** What was on its way when the page was left has no file any more. */
+function restored(entry) {
+  const atServer = ["queued", "processing", "done", "failed"].includes(entry.state) && entry.id;
+  if (atServer) return { ...entry, state: entry.state === "failed" ? "queued" : entry.state };
+  if (entry.state === "refused") return { ...entry, reason: "The server refused this file before the page was left." };
+  return { ...entry, state: "lost" };
+}
