@@ -191,14 +191,20 @@ def two_workers(path: Path, folder: Path, rounds: int) -> dict[str, Any]:
         for _ in range(images):
             children[number].process(path, into, timeout_s=60, cancelled=Context())
 
+    def cpu_s() -> float:
+        children_s = (sum(psutil.Process(child.pid).cpu_times()[:2]) for child in children if child.pid)
+        return time.process_time() + sum(children_s)
+
     seconds: dict[int, list[float]] = {1: [], 2: []}
+    cpu: dict[int, list[float]] = {1: [], 2: []}
     for turn in range(rounds + 1):
         for workers in (1, 2):
-            began = time.monotonic()
+            began, used = time.monotonic(), cpu_s()
             for each in [threads[number].submit(work, number, PHOTOS // workers) for number in range(workers)]:
                 each.result()
             if turn:  # the first starts the children
                 seconds[workers].append(time.monotonic() - began)
+                cpu[workers].append(1000 * (cpu_s() - used) / PHOTOS)
     for child, thread in zip(children, threads, strict=True):
         child.close()
         thread.shutdown()
@@ -206,6 +212,8 @@ def two_workers(path: Path, folder: Path, rounds: int) -> dict[str, Any]:
         "images": PHOTOS,
         "one_s": round(statistics.median(seconds[1]), 2),
         "two_s": round(statistics.median(seconds[2]), 2),
+        "one_cpu_ms": round(statistics.median(cpu[1]), 1),
+        "two_cpu_ms": round(statistics.median(cpu[2]), 1),
         "speedup": round(statistics.median(a / b for a, b in zip(seconds[1], seconds[2], strict=True)), 2),
     }
 
@@ -259,8 +267,9 @@ def table(result: dict[str, Any]) -> str:
         )
     if each := result.get("workers"):
         print(
-            f"\n{each['images']} photos of 12 MP: {each['one_s']} s with one worker, {each['two_s']} s with two: "
-            f"**{each['speedup']} times** as fast.",
+            f"\n{each['images']} photos of 12 MP: {each['one_s']} s with one worker, {each['two_s']} s with two, "
+            f"**{each['speedup']} times** as fast; a photo costs {each['one_cpu_ms']} ms of CPU with one and "
+            f"{each['two_cpu_ms']} ms with two.",
             file=out,
         )
     return out.getvalue()

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -130,3 +131,18 @@ def test_memory_that_is_not_there_is_an_error_and_not_the_end_of_the_process() -
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout.strip()) == (0, "told"), done.stderr
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_without_the_extra_the_pipeline_makes_the_same(
+    run: Callable[..., Any], pictures: Any, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    image = picture("RGBA" if kind == "PNG" else "RGB", (900, 700))
+    content = pictures.encoded(image, kind)
+    with_it = run(content, "large=fit:300x300,square=cover:64x64:png,tiny=width:9:png")
+    monkeypatch.setattr(resizing, "simd", None)
+    without = run(content, "large=fit:300x300,square=cover:64x64:png,tiny=width:9:png")
+    for variant in with_it.made.variants:
+        mean, largest = difference(with_it.image(variant.name), without.image(variant.name))
+        assert mean <= MEAN, variant
+        assert largest <= 2 * LARGEST, variant  # through a lossy encoder
