@@ -124,7 +124,7 @@ class Roster:
                 member.blocked = None
 
     def wait_for_end(self, of: list[Member] | None = None) -> None:
-        """Block until these have ended, or all other members. Raises `DeadlockError` if they never will."""
+        """Block until these have ended, or all other members. Raises `DeadlockError` if not, and after one."""
         member = self.me()
 
         def left() -> Iterator[Member]:
@@ -141,6 +141,8 @@ class Roster:
             self._changed.notify_all()
 
         with self._lock:
+            if self._deadlock is not None:  # whether or not they have come to their end by now
+                raise self.deadlock()
             member.blocked = Blocked(
                 lasts,
                 lambda who: Wait(who, "join", until_ended=tuple(each.name for each in left())),
@@ -148,11 +150,11 @@ class Roster:
             )
             try:
                 self._look()
-                while lasts() and self._deadlock is None:
+                while lasts() and not released:
                     self._changed.wait()
             finally:
                 member.blocked = None
-            if released or lasts():
+            if released:
                 raise self.deadlock()
 
     def wait_for_release(self) -> None:

@@ -35,7 +35,7 @@ R = TypeVar("R")
 
 
 class Team:
-    """A context manager. The thread that enters it is the first member; only members call its methods."""
+    """A context manager, used once. The thread that enters it is the first member; only members call its methods."""
 
     channel_type: type[TeamChannel[Any]] = TeamChannel  # a subclass may want to see what happens on its channels
 
@@ -79,6 +79,8 @@ class Team:
         self._roster.wait_for_end(self._roster.members_of(self._threads))
 
     def __enter__(self) -> Team:
+        if self._first is not None:
+            raise RuntimeError("this team was entered before: a team is used once")
         name = threading.current_thread().name
         self._first = self._roster.enter("main" if name == "MainThread" else name)
         return self
@@ -92,7 +94,9 @@ class Team:
         """
         assert self._first is not None  # noqa: S101 - entered
         try:
-            if kind is None:
+            if kind is None and not self._roster.deadlocked:  # one that was caught need not be told again
+                for pool in self._pools:
+                    pool.resume()  # nobody is left to do it
                 self._roster.wait_for_end()
         finally:
             try:
@@ -110,3 +114,6 @@ class Team:
         with contextlib.suppress(DeadlockError):  # there is a reason already why the team ends
             self._roster.wait_for_end()
         self._roster.wait_for_release()
+        for thread in self._threads:
+            if thread.ident is not None:  # None: it could not be started
+                thread.join()  # it is past its last statement

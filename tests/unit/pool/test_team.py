@@ -262,6 +262,15 @@ def test_after_a_deadlock_nothing_blocks_and_what_does_not_block_still_works():
             channel.receive(timeout_s=0)
         channel.send(3)
         team.start(channel.send, 4)  # is told, too, and ends
+        with pytest.raises(DeadlockError):
+            team.join()
+
+
+def test_a_team_is_used_once():
+    with Team() as team:
+        pass
+    with pytest.raises(RuntimeError, match="used once"), team:
+        pass
 
 
 # -- no false alarm ------------------------------------------------------------------------------------
@@ -451,6 +460,15 @@ def test_leaving_by_an_exception_releases_everybody():
     assert not pool.statistics().accepting
 
 
+@pytest.fixture
+def _ctrl_c_interrupts():
+    """A shell starts what it runs in the background with Ctrl-C ignored, which Python then keeps."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_ctrl_c_interrupts")
 def test_ctrl_c_breaks_a_wait_and_releases_everybody(in_thread, until):
     held, main = threading.Event(), threading.get_ident()
     interrupted = pytest.raises(KeyboardInterrupt)
@@ -542,6 +560,19 @@ def test_a_pool_left_open_at_the_teams_end_is_told():
     assert "main waits for the end of pool-workers 1-2; pool-workers 1-2 wait to receive: pool-jobs is empty" in str(
         error
     )
+
+
+def test_a_teams_pool_takes_no_weights():
+    with Team() as team, pytest.raises(ValueError, match="takes no weight_limit"):
+        team.pool(double, 1, jobs_capacity=1, results_capacity=1, weight_limit=5)
+
+
+def test_a_paused_pool_does_not_hold_up_the_teams_end():
+    def program():
+        with Team() as team:
+            team.pool(double, 1, jobs_capacity=1, results_capacity=1).start().pause()
+
+    assert deadlock_of(program).mistake == "not closed"
 
 
 def test_resizing_and_pausing_a_teams_pool_alarm_nobody(until):
