@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import re
+import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -274,6 +275,7 @@ def compare_command(images: tuple[Path, ...], out: Path, **options: Any) -> None
         from imgpool.load.compare_command import compare_all
     from imgpool.load.target import LoadError
 
+    _end_in_order()
     try:
         compare_all(list(images), out, say=click.echo, **options)
     except LoadError as error:
@@ -290,14 +292,21 @@ def bench_command(paths: tuple[Path, ...], count: int, as_json: bool) -> None:
     Starts its own servers on this machine. Uses the sample photos, or your own files. Needs the extra imgpool[load].
     """
     with _load_extra():
-        from imgpool.load.bench import bench, conclusions, to_json
+        from imgpool.load.bench import bench
+        from imgpool.load.bench_report import conclusions, to_json
     from imgpool.load.target import LoadError
 
+    _end_in_order()
     try:
         result = bench(list(paths), count, say=lambda line: click.echo(line, err=as_json))
     except LoadError as error:
         _fail(str(error), SETTING_ERROR)
     click.echo(to_json(result) if as_json else "\n" + "\n".join(conclusions(result)))
+
+
+def _end_in_order() -> None:
+    """SIGTERM as an exit: what was started is ended, and temporary directories go."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
 
 
 @contextmanager

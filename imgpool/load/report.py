@@ -82,9 +82,11 @@ def load_page(result: dict[str, Any]) -> str:
     counted = [[f"refused: {reason}", str(number)] for reason, number in result["refused_by"].items()]
     counted += [[what, str(number)] for what, number in result["trouble"].items()]
     counted += [[f"failed: {what}", str(number)] for what, number in result["failures"].items()]
+    interrupted = result["interrupted_s"]
+    cut = "" if interrupted is None else f", interrupted after {interrupted:.1f} s"
     body = [
         f"<h1>Load test of {escape(result['url'])}</h1>",
-        f"<p>{escape(result['plan']['text'])}. Clients: {escape(', '.join(result['clients']))}. "
+        f"<p>{escape(result['plan']['text'])}{cut}. Clients: {escape(', '.join(result['clients']))}. "
         f"{len(result['images'])} different images, {mib(result['sent_bytes'])} sent.</p>",
         '<dl class="tiles">',
         *(f"<div><dt>{escape(name)}</dt><dd>{escape(str(value))}</dd></div>" for name, value in tiles.items()),

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
-from serving import SAMPLES
+from serving import END_S, SAMPLES, wait_for
 
 COMMAND = [sys.executable, "-m", "imgpool", "bench"]
 
@@ -52,3 +55,14 @@ def test_what_cannot_be_measured_is_said(files: list[str], said: str) -> None:
     done = subprocess.run([*COMMAND, *files], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
     assert said in done.stderr
+
+
+def test_sigterm_leaves_no_server_behind(tmp_path: Path) -> None:
+    with subprocess.Popen(COMMAND, stdout=subprocess.DEVNULL, env={**os.environ, "TMPDIR": str(tmp_path)}) as process:
+        started = psutil.Process(process.pid)
+        wait_for(lambda: len(started.children(recursive=True)) >= 3, "a server with its processes")
+        family = started.children(recursive=True)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(END_S) == 128 + signal.SIGTERM
+    assert not psutil.wait_procs(family, timeout=END_S)[1]
+    assert not list(tmp_path.iterdir())
