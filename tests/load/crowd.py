@@ -28,6 +28,7 @@ from urllib.parse import urlsplit
 
 PIECE = 256 * 1024
 GIVE_UP_S = 60.0
+SENDS_IN_A_ROW = 20
 BEGIN_IN_A_ROW = 10  # then answers are looked at: this process's own delay is no part of the server's
 
 
@@ -116,8 +117,13 @@ class Crowd:
                 if tries == 1:
                     self.outcome.began_s = time.monotonic() - began
             wait = 1.0 if not self._later else max(0.0, min(1.0, self._later[0][0] - time.monotonic()))
-            for key, events in self._selector.select(wait):
-                self._step(key.data, events)
+            ready = self._selector.select(wait)
+            for key, events in ready:
+                if events & selectors.EVENT_READ:
+                    self._step(key.data, events & selectors.EVENT_READ)
+            sending = [key.data for key, events in ready if events == selectors.EVENT_WRITE]
+            for client in sending[:SENDS_IN_A_ROW]:
+                self._step(client, selectors.EVENT_WRITE)
             for client in [each for each in self._open if now - each.began_at > GIVE_UP_S and not self._obey]:
                 self._end(client, "timeout")
         self.outcome.took_s = time.monotonic() - began
