@@ -13,6 +13,7 @@ from gunicorn.app.base import BaseApplication
 
 from imgpool.config import Settings
 from imgpool.errors import SettingError
+from imgpool.server.descriptors import connections
 from imgpool.server.worker import Worker
 from imgpool.service import Service
 from imgpool.web import create_app
@@ -35,7 +36,7 @@ def gunicorn_options(settings: Settings) -> dict[str, Any]:
         "workers": 1,
         "worker_class": Worker,
         "threads": http_threads(settings),
-        "worker_connections": 4096,
+        "worker_connections": connections(settings),
         "backlog": 2048,
         "keepalive": 15,
         "timeout": 60,
@@ -47,14 +48,19 @@ def gunicorn_options(settings: Settings) -> dict[str, Any]:
         # Whom to believe is the setting trusted_proxies, and imgpool.web.proxies does it. gunicorn would believe all
         # of this machine, and take SCRIPT_NAME and PATH_INFO from their headers, too.
         "forwarded_allow_ips": "",
-        "on_starting": _refuse_more_workers,
+        "on_starting": _refuse_what_cannot_be,
         "when_ready": partial(_before_the_first_worker, settings),
         "loglevel": "warning",
     }
 
 
-def _refuse_more_workers(arbiter: Any) -> None:
-    """The pool lives in one process; a second one could not even take the data directory."""
+def _refuse_what_cannot_be(arbiter: Any) -> None:
+    """Options that a gunicorn started by hand may have, and this server has not."""
+    if arbiter.cfg.is_ssl:  # a handshake would hold a thread, and headers could not be looked at before it
+        sys.stderr.write(
+            "imgpool: --certfile: TLS is not spoken here; put a proxy in front that does (docs/deploy.md)\n"
+        )
+        sys.exit(2)
     if arbiter.cfg.workers != 1:
         sys.stderr.write(f"imgpool: -w: {arbiter.cfg.workers} is not allowed; allowed: 1 (the pool lives in it)\n")
         sys.exit(2)

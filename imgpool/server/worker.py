@@ -191,7 +191,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
         self._lingering.drop()
 
     def _no_more_files(self) -> None:
-        """The process has no file left for a connection: as many as now are the limit."""
+        """No descriptor is left, although some were kept free (`descriptors`): as many clients as now are the limit."""
         log.error("no file descriptor is left for another connection: raise the limit (ulimit -n)")
         self.worker_connections = max(1, self.nr_conns)
 

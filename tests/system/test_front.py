@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
@@ -238,3 +239,21 @@ def test_slow_clients_in_great_number_keep_nobody_out(tmp_path: Path) -> None:
         assert counts["too_slow"] == 16, "each of those that had a place"
         assert all(b" 408 " in read_all(sock) for sock in heads)
         assert server.wait_until_settled()["done"] == 10
+
+
+# Connections
+
+
+def test_silent_connections_make_way_when_descriptors_run_out(tmp_path: Path) -> None:
+    serve = f"{sys.executable} -m imgpool serve --port 0 --data-dir {tmp_path}/data --workers 1 --queue-capacity 8"
+    command = ["/bin/sh", "-c", f"ulimit -n 256; exec {serve}"]
+    with Server(tmp_path / "data", command=command) as server, ExitStack() as stack:
+        for _ in range(400):
+            stack.enter_context(closing(connect(server)))
+        asked = time.monotonic()
+        assert server.upload(photo(320, 240))[0] == 202
+        took = time.monotonic() - asked
+        assert server.wait_until_settled()["done"] == 1
+        print(f"\n400 silent connections at a limit of 256 open files: 202 after {1000 * took:.0f} ms")
+        assert took < 2
+        assert not [line for line in server.log if "file descriptor" in line or "Traceback" in line]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -63,4 +64,21 @@ def test_gunicorn_refuses_a_bad_setting_at_the_start(tmp_path: Path) -> None:
     )
     assert done.returncode == 2
     assert done.stderr.startswith("imgpool: IMGPOOL_WORKERS: 'many' is not allowed; allowed: ")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_gunicorn_refuses_tls_at_the_start(tmp_path: Path) -> None:
+    (tmp_path / "cert.pem").touch()
+    command = [str(BIN / "gunicorn"), "-c", "python:imgpool.server.gunicorn_conf", "--certfile", "cert.pem"]
+    done = subprocess.run(
+        [*command, "imgpool.web:create_app()"],
+        env={**os.environ, "IMGPOOL_DATA_DIR": str(tmp_path / "data"), "IMGPOOL_PORT": "0"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("imgpool: --certfile: TLS is not spoken here")
     assert len(done.stderr.splitlines()) == 1
