@@ -77,7 +77,7 @@ def create_app(settings: Settings | None = None, service: Service | None = None)
     app.context_processor(_version)
     app.extensions["imgpool.visitors"] = visitors = Visitors(service.settings, key)
     guard = Guard(app, service.settings, visitors)
-    app.extensions["imgpool.gate"] = Gate(guard, service, proxies, admission)
+    app.extensions["imgpool.gate"] = Gate(app, guard, service, proxies, admission)
     protect(app, service, guard)
     return app
 

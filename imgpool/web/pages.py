@@ -23,7 +23,7 @@ from imgpool.imaging.formats import INPUT_FORMATS
 from imgpool.imaging.samples import sample_images
 from imgpool.web.api import accepted_json, admission, no_such_image
 from imgpool.web.problems import CLOSE_CONNECTION, problem, problem_fields
-from imgpool.web.receive import receive
+from imgpool.web.receive import Received, receive
 from imgpool.web.represent import image_json
 from imgpool.web.sight import delete_visible, page_arguments, page_of_images, service, told_status, visible
 from imgpool.web.visitors import Visitors, visitor
@@ -72,8 +72,11 @@ def _samples() -> tuple[Path, ...]:
 def upload() -> BaseResponse:
     """The form's target: on to the status page, or a page that says what was refused and why."""
     received = receive(service(), admission(), request, visitor().owner)
-    if not received.refused:
-        return redirect(url_for("pages.status_page"), 303)
+    return refused_page(received) if received.refused else redirect(url_for("pages.status_page"), 303)
+
+
+def refused_page(received: Received) -> Response:
+    """What was refused of a form, and why."""
     waits = [refusal.retry_after_s for _, refusal in received.refused if refusal.retry_after_s is not None]
     response = make_response(
         render_template(

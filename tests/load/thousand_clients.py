@@ -38,8 +38,8 @@ def at_once(picture: Path, kinds: str, clients: int) -> None:
     with (
         tempfile.TemporaryDirectory() as folder,
         Server(Path(folder) / "data", "--workers", "2", "--queue-capacity", "32") as server,
+        alone(server),
     ):
-        alone(server)
         server.upload(picture.read_bytes())
         server.wait_until_settled()
         with Watching(server) as seen:
@@ -63,8 +63,8 @@ def price_of_a_refusal(picture: Path) -> None:
         tempfile.TemporaryDirectory() as folder,
         Server(Path(folder) / "data", *options) as server,
         contextlib.closing(connect(server)) as holder,
+        alone(server),
     ):
-        alone(server)
         holder.sendall(head(10_000_000) + picture.read_bytes()[:100_000])
         wait_for(lambda: server.get("/api/status")["pool"]["queue"]["reserved"] == 1, "the slot to be held")
         process = server.gunicorn_process()
@@ -83,8 +83,11 @@ def goodput(picture: Path, workers: int, seconds: float) -> None:
     options = ("--workers", str(workers), "--queue-capacity", "32")
 
     def run(rate: float | None, clients: int) -> float:
-        with tempfile.TemporaryDirectory() as folder, Server(Path(folder) / "data", *options) as server:
-            alone(server)
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            Server(Path(folder) / "data", *options) as server,
+            alone(server),
+        ):
             server.upload(picture.read_bytes())
             server.wait_until_settled()
             began = time.time()

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
@@ -130,10 +130,16 @@ def rest_while_queued(server: Server, workers: int) -> tuple[float, int]:
     return rested / (workers * (max(free) - spans[0][0])), len(spans)
 
 
-def alone(server: Server) -> None:
+@contextlib.contextmanager
+def alone(server: Server) -> Iterator[None]:
     """Let server and clients be scheduled before what else runs on this machine, as on an idle one. Linux, as root;
     elsewhere the figures are what they are.
     """
-    for pid in (server.process.pid, os.getpid()):
-        with contextlib.suppress(OSError):
-            Path(f"/proc/{pid}/autogroup").write_text("-15")
+    groups = [Path(f"/proc/{pid}/autogroup") for pid in (server.process.pid, os.getpid())]
+    with contextlib.suppress(OSError):
+        for group in groups:
+            group.write_text("-15")
+    yield
+    with contextlib.suppress(OSError):
+        for group in groups:
+            group.write_text("0")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from load.watching import MIB, Watching, crowd, outcome, percentile, rest_while_queued
+from load.watching import MIB, Watching, alone, crowd, outcome, percentile, rest_while_queued
 from pictures import photo
 from serving import Server, wait_for
 
@@ -42,7 +42,7 @@ def test_a_thousand_clients_at_once(tmp_path: Path, picture: Path) -> None:
         server.wait_until_settled()
         process = server.gunicorn_process()
         before = (process.num_threads(), process.num_fds())
-        with Watching(server) as seen:
+        with alone(server), Watching(server) as seen:
             told = outcome(crowd(server, picture, 1000, "waits,regardless"))
             counts = server.wait_until_settled()
         status = server.get("/api/status")
@@ -60,7 +60,7 @@ def test_a_thousand_clients_at_once(tmp_path: Path, picture: Path) -> None:
         assert status["since_start"]["received"] == 1001
         assert status["refused_by"] == {"no_room": 1000 - accepted}
         assert share < 0.1
-        # The exact figures are no matter of a shared machine; that nobody waits for a thread or for another client is.
+        # How long exactly is no matter of a shared machine; that nobody waits for a thread or for another client is.
         assert told["refusal_s"]["p99"] < 2
         assert percentile(seen.status_s, 0.99) < 2
         wait_for(lambda: process.num_fds() <= before[1], "the sockets to be closed", 30)

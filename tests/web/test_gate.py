@@ -142,10 +142,47 @@ def test_its_answer_is_the_one_that_the_application_gives(
     undo()
 
 
-def test_a_page_is_left_to_the_application(web: Make) -> None:
-    site = web(queue_capacity=1)
-    undo = full(site)
+@pytest.mark.parametrize(
+    ("made", "given", "kind"),
+    [
+        (full, {"queue_capacity": 1}, NoRoom),
+        (None, {"disk_floor_bytes": 1 << 50}, DiskFull),
+        (None, {"max_upload_bytes": 999}, UploadTooLarge),
+    ],
+)
+def test_its_page_is_the_one_that_the_application_shows(
+    web: Make, made: Any, given: dict[str, Any], kind: type[Refused]
+) -> None:
+    site = web(**given)
+    undo = made(site) if made else lambda: None
     asked = environ("/upload")
+    refusal = gate(site).decide(asked)
+    assert isinstance(refusal, kind)
+    for times in (1, 2):  # drawn, and remembered
+        status, lines, body = gate(site).answer(asked, refusal)  # type: ignore[misc]
+        assert site.service.measures.snapshot().refused == times
+    answer = site.client.post("/upload", data=b"x" * 1000, content_type="image/jpeg")
+    assert int(status[:3]) == answer.status_code
+
+    def but_the_jitter(text: str) -> str:
+        return re.sub(r"\d+ s\b", "N s", text)
+
+    assert but_the_jitter(body.decode()) == but_the_jitter(answer.text)
+    jittered = {"Retry-After", "Content-Length"}
+    headers = dict(line.split(": ", 1) for line in lines.splitlines())
+    assert headers.keys() == dict(answer.headers).keys()
+    assert all(headers[name] == answer.headers[name] for name in headers.keys() - jittered)
+    assert int(headers["Content-Length"]) == len(body)
+    undo()
+
+
+@pytest.mark.parametrize(("given", "path"), [({"token": TOKEN}, "/upload"), ({}, "/upload?name=a.jpg")])
+def test_a_page_that_is_not_the_same_for_all_is_left_to_the_application(
+    web: Make, given: dict[str, Any], path: str
+) -> None:
+    site = web(queue_capacity=1, **given)
+    undo = full(site)
+    asked = environ(path, Authorization=f"Bearer {TOKEN}")
     refusal = gate(site).decide(asked)
     assert isinstance(refusal, NoRoom)
     assert gate(site).answer(asked, refusal) is None
