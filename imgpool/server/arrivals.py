@@ -96,9 +96,9 @@ class Arrivals:
 
     def evict(self) -> bool:
         """Let go of who has waited longest, to make room for another; False when there is nobody."""
-        oldest = self._watch.oldest()
+        oldest = self._watch.remove_oldest()
         if oldest is not None:
-            self._give_up(oldest)
+            self._on_end(oldest, TOO_SLOW if oldest.head else GONE)
         return oldest is not None
 
     def _give_up(self, connection: Connection) -> None:

@@ -7,6 +7,7 @@ each effect on raw sockets.
 
 from __future__ import annotations
 
+import os
 import socket
 import time
 from contextlib import suppress
@@ -141,12 +142,34 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn ships no types
 
     def body_is_here(self) -> bool:
         """Whether the body of the request was read, or can be without waiting for the client."""
-        if self.parser.unreader.owes_continue:
-            return False
+        return not self.parser.unreader.owes_continue and self.missing_bytes() == 0
+
+    def missing_bytes(self) -> int | None:
+        """How much of the request's body the client has yet to send; None when only its end will say (chunked)."""
         reader = self.parser.mesg.body.reader
         if hasattr(reader, "length"):
-            return bool(reader.length <= len(self.parser.unreader.buf.getbuffer()))
-        return reader.parser is None  # chunked: only its end says where it ends
+            left: int = reader.length - len(self.parser.unreader.buf.getbuffer())
+            return max(0, left)
+        return 0 if reader.parser is None else None
+
+    def send_continue(self) -> None:
+        """The body is wanted; says so if the client asked first. Never blocks."""
+        if self.parser.unreader.owes_continue:
+            self.parser.unreader.owes_continue = False
+            self.answer(CONTINUE)
+
+    def receive_missing(self) -> bool:
+        """Take what has come of the body; whether nothing more will. Never blocks."""
+        buffer = self.parser.unreader.buf
+        buffer.seek(0, os.SEEK_END)
+        try:
+            data = self.sock.recv(self.missing_bytes() or 1)
+        except BlockingIOError:
+            return False
+        except OSError:
+            data = b""
+        buffer.write(data)
+        return not data or self.missing_bytes() == 0
 
     def end_body(self) -> None:
         """Let whoever reads this connection see its end; what is written to it still arrives. Any thread."""

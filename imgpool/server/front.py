@@ -25,7 +25,9 @@ LOOK_AGAIN_S = 0.05  # looking for a slow upload costs a walk over all of them
 
 
 class Front:
-    """Sends each request to a thread (`serve`) or answers it (`answered`: its connection is to be ended)."""
+    """Sends each request to a thread (`serve`), at once or with its small body (`collect`), or answers it (`answered`:
+    its connection is to be ended).
+    """
 
     def __init__(
         self,
@@ -33,11 +35,12 @@ class Front:
         cfg: Any,
         log: Any,
         serve: Callable[[Connection], None],
+        collect: Callable[[Connection], None],
         answered: Callable[[Connection], None],
     ) -> None:
         self._gate = gate
         self._cfg, self._log = cfg, log
-        self._serve, self._answered = serve, answered
+        self._serve, self._collect, self._answered = serve, collect, answered
         self._receiving: set[Connection] = set()  # those that hold a slot
         self._granted: deque[tuple[float, Connection]] = deque()  # until when, who: they have a slot and no thread yet
         self._waiting: deque[tuple[float, Connection, Any]] = deque()  # until when, who, its request
@@ -73,8 +76,9 @@ class Front:
                 self._serve(connection)
 
     def until(self) -> float | None:
-        """When `retry` is due; None when nobody waits."""
-        return self._waiting[0][0] if self._waiting else None
+        """When `go_on` or `retry` is due; None when nobody waits."""
+        due = [waiting[0][0] for waiting in (self._granted, self._waiting) if waiting]
+        return min(due, default=None)
 
     def _decide(self, connection: Connection, request: Any, until: float | None = None) -> bool:
         """Whether the request was dealt with here; else it is for a thread."""
@@ -89,7 +93,10 @@ class Front:
             self._granted.append((time.monotonic() + CROWD_S, connection))
             return True
         if decision is None:
-            return False
+            if not self._gate.reads_small_body(environ):
+                return False
+            self._collect(connection)
+            return True
         if isinstance(decision, NoRoom):
             if until is None and self._make_way():
                 until = time.monotonic() + MAKING_WAY_S

@@ -94,9 +94,9 @@ class Lingering:
 
     def evict(self) -> bool:
         """Close the one that got its answer first, to make room for another; False when there is none."""
-        oldest = self._watch.oldest()
+        oldest = self._watch.remove_oldest()
         if oldest is not None:
-            self._end(oldest)
+            self._on_end(oldest)
         return oldest is not None
 
     def _end(self, connection: Connection) -> None:

@@ -51,6 +51,9 @@ class Watch:
         """Those whose deadline has passed; they go on waiting until removed."""
         return [connection for connection, deadline in self._deadlines.items() if deadline <= now]
 
-    def oldest(self) -> Connection | None:
-        """Who has waited longest."""
-        return next(iter(self._deadlines), None)
+    def remove_oldest(self) -> Connection | None:
+        """Wait no longer for who has waited longest, and return it; None when nobody waits."""
+        oldest = next(iter(self._deadlines), None)
+        if oldest is not None:
+            self.remove(oldest)
+        return oldest

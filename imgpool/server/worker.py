@@ -1,8 +1,9 @@
 """gunicorn's thread worker, made safe for uploads: no client can hold a thread for ever, none gets a reset.
 
-Its threads see nothing but requests whose headers are there. What waits for a client otherwise happens on the
-poller of the main thread: headers on their way (`arrivals`), refusals at the headers (`front`), the close after an
-answer (`lingering`). And the service is started before, and drained after, the requests are served.
+Its threads see nothing but requests whose headers are there, and of bodies those that hold a slot. What waits for a
+client otherwise happens on the poller of the main thread: headers on their way (`arrivals`), refusals at the headers
+(`front`), small forms (`bodies`), the close after an answer (`lingering`). And the service is started before, and
+drained after, the requests are served.
 
 This touches private names of gunicorn 27: the dependency is pinned, and `tests/system` shows each effect on raw
 sockets.
@@ -26,6 +27,7 @@ from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 
 from imgpool.errors import ImgpoolError
 from imgpool.server.arrivals import Arrivals
+from imgpool.server.bodies import SmallBodies
 from imgpool.server.connection import Connection
 from imgpool.server.front import Front
 from imgpool.server.lingering import Lingering
@@ -82,12 +84,17 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
         # Requests in flight may take the drain's time, but not more: the master kills a little later.
         self.cfg.set("graceful_timeout", int(self.service.settings.drain_timeout_s) + LEAST_DRAIN_S)
         self._lingering = Lingering(self.poller, self._close)
+        patience_s = self.service.settings.read_timeout_s
+        self._bodies = SmallBodies(self.poller, patience_s, self.enqueue_req, self._end_unserved)
         self._front = Front(
-            self._flask.extensions["imgpool.gate"], self.cfg, self.log, self.enqueue_req, self._lingering.add
+            self._flask.extensions["imgpool.gate"],
+            self.cfg,
+            self.log,
+            serve=self.enqueue_req,
+            collect=self._bodies.add,
+            answered=self._lingering.add,
         )
-        self._arrivals = Arrivals(
-            self.poller, self.service.settings.read_timeout_s, self._front.headers, self._end_unserved
-        )
+        self._arrivals = Arrivals(self.poller, patience_s, self._front.headers, self._end_unserved)
         try:
             super().run()
         finally:
@@ -173,10 +180,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
         super().notify()
         now = time.monotonic()
         self._arrivals.expire(now)
+        self._bodies.expire(now)
         self._lingering.expire(now)
         self._front.retry()
         if self.nr_conns >= self.worker_connections:
-            self._lingering.evict() or self._arrivals.evict()
+            self._lingering.evict() or self._arrivals.evict() or self._bodies.evict()
         if self._asked_to_stop_at is not None:
             self._lingering.cap(now + LINGER_AT_STOP_S)
             if self._left_s() < LEAST_DRAIN_S:
@@ -220,6 +228,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
     def _cap_keepalive(self, deadline: float) -> None:
         """Called by gunicorn when it begins to stop: those that said nothing yet are not waited for."""
         self._arrivals.stop(deadline)
+        self._bodies.cap(deadline)
 
     def init_signals(self) -> None:
         """As the parent class does; a hang-up, which it would die of, is no reason to stop."""

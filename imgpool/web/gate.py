@@ -25,6 +25,7 @@ from imgpool.web.security import HEADERS, Guard
 
 API_UPLOAD = "/api/images"
 UPLOADS = {API_UPLOAD, "/upload"}
+SMALL_BODIES = {"/sign-in", "/api/lab/runs", "/api/lab/floods"}
 PAGES_KEPT = 256
 Answer = tuple[str, str, bytes]  # status, header lines, body
 to_json = json.JSONEncoder(separators=(",", ":")).encode  # as Flask writes it
@@ -60,6 +61,10 @@ class Gate:
             return self._admission.admit(asked)
         except Refused as refusal:
             return refusal
+
+    def reads_small_body(self, environ: dict[str, Any]) -> bool:
+        """Whether the application will read a small body, whole, before it answers."""
+        return environ["REQUEST_METHOD"] == "POST" and environ["PATH_INFO"] in SMALL_BODIES
 
     def answer(self, environ: dict[str, Any], refusal: Refused) -> Answer | None:
         """Status, header lines and body of a refusal; counts it. None: the application has to answer."""

@@ -241,6 +241,36 @@ def test_slow_clients_in_great_number_keep_nobody_out(tmp_path: Path) -> None:
         assert server.wait_until_settled()["done"] == 10
 
 
+# Small bodies
+
+
+def test_small_bodies_that_trickle_hold_nobody_up(tmp_path: Path) -> None:
+    options = ("--workers", "1", "--http-threads", "8", "--token", "a-token-for-tests", "--read-timeout-s", "3")
+    form = b"token=a-token-for-tests"
+    with Server(tmp_path / "data", *options) as server, ExitStack() as stack:
+        slow = [stack.enter_context(closing(connect(server))) for _ in range(MANY)]
+        urlencoded = "Content-Type: application/x-www-form-urlencoded"
+        for sock in slow:
+            sock.sendall(head(1000, urlencoded, path="/sign-in") + b"t")
+        slowest = max(elapsed_s(server, "/healthz") for _ in range(5))
+        print(f"\n{MANY} sign-ins trickle at 8 threads: a page took {1000 * slowest:.0f} ms at most")
+        assert slowest < 1
+        for pieces in ([form], [form[:5], form[5:]]):
+            with closing(connect(server)) as sock:
+                sock.sendall(head(len(form), urlencoded, "Expect: 100-continue", path="/sign-in"))
+                assert sock.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+                for piece in pieces:
+                    sock.sendall(piece)
+                assert read_answer(sock)[0] == 303
+        with closing(connect(server)) as sock:
+            sock.sendall(head(None, urlencoded, "Transfer-Encoding: chunked", path="/sign-in"))
+            assert read_all(sock).startswith(b"HTTP/1.1 411 ")
+        with closing(connect(server)) as sock:
+            sock.sendall(head(10_000_000, urlencoded, path="/sign-in"))
+            assert read_answer(sock)[0] == 413
+        assert all(read_all(sock).startswith(b"HTTP/1.1 408 ") for sock in slow)
+
+
 # Connections
 
 
