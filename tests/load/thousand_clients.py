@@ -21,6 +21,8 @@ from pictures import photo
 from rawhttp import connect, head
 from serving import Server, wait_for
 
+FLOOD_PER_S = 100.0
+
 missed: list[str] = []
 
 
@@ -82,7 +84,7 @@ def goodput(picture: Path, workers: int, seconds: float) -> None:
     print(f"Goodput in images/s, {workers} worker(s), clients that wait for the answer before the body")
     options = ("--workers", str(workers), "--queue-capacity", "32")
 
-    def run(rate: float | None, clients: int) -> float:
+    def run(rate: float) -> float:
         with (
             tempfile.TemporaryDirectory() as folder,
             Server(Path(folder) / "data", *options) as server,
@@ -91,8 +93,7 @@ def goodput(picture: Path, workers: int, seconds: float) -> None:
             server.upload(picture.read_bytes())
             server.wait_until_settled()
             began = time.time()
-            given = ("--rate", str(rate)) if rate else ("--obey",)
-            outcome(crowd(server, picture, clients, "waits", *given), 300)
+            outcome(crowd(server, picture, int(rate * seconds), "waits", "--rate", str(rate)), 300)
             ended = time.time()
             server.wait_until_settled()
             done, cursor = [], ""
@@ -104,12 +105,12 @@ def goodput(picture: Path, workers: int, seconds: float) -> None:
                 cursor = f"&cursor={page['next']}"
             return sum(began + 1 < moment < ended for moment in done) / (ended - began - 1)
 
-    can = run(None, 100 * workers)
-    told("what the pool can serve (everybody comes again until in)", can, "/s")
-    once = run(can, int(can * seconds))
+    can = run(FLOOD_PER_S)
+    told("what the pool can serve (the queue always full)", can, "/s")
+    once = run(can)
     told("arrivals at 1x", once, "/s")
     for times in (10, 50):
-        much = run(times * can, int(times * can * seconds))
+        much = run(times * can)
         told(f"arrivals at {times}x", much, "/s")
         told(f"goodput at {times}x against 1x", 100 * much / once, "%", 95, at_least=True)
 
