@@ -11,9 +11,9 @@ import { follow } from "./upload/follow.js";
 import { intake } from "./upload/intake.js";
 import { FILTERS, List } from "./upload/list.js";
 import { remember } from "./upload/memory.js";
-import { wordOf } from "./upload/row.js";
 import { Sender } from "./upload/sender.js";
 import { Total } from "./upload/total.js";
+import { wordOf } from "./upload/words.js";
 
 const form = document.querySelector("[data-upload]");
 const panel = document.querySelector("section[data-uploads]");
@@ -77,7 +77,7 @@ for (const button of panel.querySelectorAll("[data-filter]")) {
 
 function draw() {
   const { counts } = files;
-  document.documentElement.dataset.uploads = files.entries.length ? "some" : "none";
+  document.documentElement.dataset.list = files.entries.length ? "some" : "none";
   const shown = {
     pause: counts.waiting + counts.sending > 0,
     resume: counts.paused > 0,

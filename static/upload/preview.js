@@ -60,6 +60,6 @@ async function next() {
   }
   if (bitmap && canvas.entry === entry) draw(bitmap, canvas);
   busy = false;
-  // The page may breathe, and uploads come first.
-  setTimeout(next, 30);
+  // Uploads come first, and the browser gets time to give the decoded picture's memory back.
+  setTimeout(next, 150);
 }

@@ -1,21 +1,8 @@
-/** One row of the list: what it shows of an entry. Texts that have words in them are in templates/upload.html. */
+/** One row of the list: what it shows of an entry. */
 
 import { bytes, setText } from "../format.js";
 import { noPreview, preview } from "./preview.js";
-
-const words = Object.fromEntries(
-  Array.from(document.querySelectorAll("#upload-words [data-word]"), (node) => [node.dataset.word, node.textContent.trim()]),
-);
-
-export const wordOf = (name, values = {}) => words[name].replace(/\{(\w+)\}/g, (_, key) => values[key]);
-
-/** "about 40 s": rounded as an estimate should be. */
-export function about(seconds) {
-  if (seconds < 10) return wordOf("seconds", { n: Math.max(1, Math.round(seconds)) });
-  if (seconds < 90) return wordOf("seconds", { n: Math.round(seconds / 5) * 5 });
-  if (seconds < 5400) return wordOf("minutes", { n: Math.round(seconds / 60) });
-  return wordOf("hours", { n: Math.round(seconds / 3600) });
-}
+import { about, wordOf } from "./words.js";
 
 const blank = document.getElementById("upload-row").content.firstElementChild;
 

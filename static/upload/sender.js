@@ -5,6 +5,7 @@
 
 import "../vendor/tus-js-client/tus.min.js";
 import { Door } from "./door.js";
+import { wordOf } from "./words.js";
 
 const AT_ONCE = 3;
 const RATE_OVER_MS = 2000;
@@ -104,7 +105,7 @@ export class Sender {
       this.#files.change(entry, { state: "waiting", address: null, sent: 0, rate: null }); // expired: from the start
       this.door.leave(number);
     } else if (status === 0) {
-      this.#turnedAway(entry, number, "connection");
+      this.#lost(entry, number);
     } else if (status === 401 || status === 403) {
       this.signedOut = true;
       this.#turnedAway(entry, number, "connection");
@@ -118,6 +119,15 @@ export class Sender {
       this.door.leave(number);
       this.#files.change(entry, { state: "refused", rate: null, address: null, reason: sentence(response) });
     }
+  }
+
+  /** No answer: the server is away, or the file is. */
+  async #lost(entry, number) {
+    const readable = await entry.file.slice(0, 1).arrayBuffer().then(() => true, () => false);
+    if (entry.state !== "sending") return this.door.leave(number); // paused or cancelled meanwhile
+    if (readable) return this.#turnedAway(entry, number, "connection");
+    this.door.leave(number);
+    this.#files.change(entry, { state: "refused", rate: null, reason: wordOf("unreadable") });
   }
 
   /** Whether it is worth another try: a few times without getting further, and it is not. */

@@ -2,7 +2,7 @@
 
 import { bytes, count, setText } from "../format.js";
 import { AT_SERVER, OPEN } from "./files.js";
-import { about, wordOf } from "./row.js";
+import { about, wordOf } from "./words.js";
 
 const WINDOW_MS = 20_000;
 const SPEAK_EVERY_MS = 15_000;

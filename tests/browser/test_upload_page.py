@@ -199,6 +199,23 @@ def test_a_full_server_makes_files_wait_and_not_people(
         headline(page, "All 3 done")
 
 
+def test_a_file_that_is_gone_says_so_and_holds_up_nobody(
+    open_page: OpenPage, tmp_path: Path, samples: list[Path]
+) -> None:
+    options = ("--workers", "1", "--isolation", "thread", "--queue-capacity", "1")
+    with Server(tmp_path / "data", *options) as server, socket.create_connection(("127.0.0.1", server.port)) as other:
+        other.sendall(b"POST /api/images HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nx")
+        wait_for(lambda: server.get("/api/status")["pool"]["queue"]["reserved"] == 1, "the one place to be taken")
+        page = open_page(server.url)
+        (gone,) = photos(tmp_path / "photos", 1)
+        page.get_by_label("Choose photos").set_input_files([gone, samples[0]])
+        expect(row(page, gone.name)).to_contain_text("waiting for room")
+        gone.unlink()
+        other.close()
+        headline(page, "1 of 2 done, 1 need a look")
+        expect(row(page, gone.name)).to_contain_text("cannot be read any more")
+
+
 def test_pause_resume_and_cancel(open_page: OpenPage, server: Server, tmp_path: Path) -> None:
     page = open_page(server.url)
     throttle(page, SLOW_BYTES_PER_S)
