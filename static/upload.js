@@ -39,7 +39,10 @@ const list = new List(panel.querySelector("[data-scroller]"), files, {
 const actions = {
   pause: (entry) => sender.pause(entry),
   resume: (entry) => files.change(entry, { state: "waiting" }),
-  retry: (entry) => files.change(entry, { state: "waiting", sent: 0, image: null, id: null, address: null, reason: null }),
+  retry(entry) {
+    const again = { sent: 0, image: null, id: null, address: null, reason: null };
+    files.change(entry, { ...again, state: entry.file ? "waiting" : "lost" }); // from an earlier visit: no file
+  },
   choose: () => document.getElementById("file").click(),
   remove(entry) {
     if (OPEN.has(entry.state) || entry.state === "lost") sender.cancel(entry);

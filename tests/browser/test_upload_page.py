@@ -266,6 +266,44 @@ def test_leaving_asks_first_and_coming_back_goes_on(open_page: OpenPage, server:
     headline(page, "All 2 done")
 
 
+def test_each_tab_has_its_own_list_and_a_closed_ones_is_taken_up(
+    open_page: OpenPage, server: Server, tmp_path: Path
+) -> None:
+    first = open_page(server.url)
+    throttle(first, SLOW_BYTES_PER_S)
+    (photo,) = photos(tmp_path / "photos", 1, padding=1_500_000)
+    first.get_by_label("Choose photos").set_input_files(photo)
+    expect(row(first, photo.name)).to_contain_text("sending")
+    first.evaluate("window.dispatchEvent(new Event('pagehide'))")  # as when a phone puts the tab away
+    second = first.context.new_page()
+    second.goto(server.url)
+    expect(second.get_by_role("button", name="Try the samples")).to_be_enabled()
+    second.wait_for_timeout(400)  # longer than other tabs have for their answer
+    expect(second.locator("[data-scroller]")).to_be_hidden()
+    first.close()  # a crash: nobody is asked
+    second.reload()
+    expect(row(second, photo.name)).to_contain_text("Choose this file again")
+    second.get_by_label("Choose photos").set_input_files(photo)
+    headline(second, "All 1 done")
+
+
+def test_nothing_moves_while_files_are_sent(open_page: OpenPage, server: Server, samples: list[Path]) -> None:
+    page = open_page(server.url)
+    page.get_by_label("Choose photos").set_input_files(samples[:1])
+    headline(page, "All 1 done")
+    page.evaluate(
+        """() => {
+            window.moved = 0;
+            new PerformanceObserver((list) => {
+                for (const shift of list.getEntries()) if (!shift.hadRecentInput) window.moved += shift.value;
+            }).observe({ type: "layout-shift" });
+        }"""
+    )
+    page.get_by_label("Choose photos").set_input_files(samples[1:])
+    headline(page, "All 3 done")
+    assert page.evaluate("window.moved") < 0.1, "what Core Web Vitals call good"
+
+
 def test_a_long_list_has_only_the_rows_that_can_be_seen(open_page: OpenPage, server: Server, tmp_path: Path) -> None:
     page = open_page(server.url)
     throttle(page, 10_000)
