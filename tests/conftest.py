@@ -20,6 +20,11 @@ from pictures import bomb, photo
 END_S = 10.0
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--kills 100` is the long run of tests/system/test_kills.py."""
+    parser.addoption("--kills", type=int, default=40, help="how often each test of test_kills.py kills (default: 40)")
+
+
 def _threads() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name.startswith("imgpool-")]
 

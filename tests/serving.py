@@ -76,6 +76,7 @@ class Server:
                 self.kill()
                 raise AssertionError("the server did not start in time:\n" + "\n".join(self.log)) from None
             if line is None:
+                self.process.wait(END_S)
                 raise AssertionError("the server ended at its start:\n" + "\n".join(self.log))
             if self._serving in line:
                 self.url = line.rsplit(" ", 1)[1]
@@ -125,9 +126,7 @@ class Server:
         return status
 
     def _wait_until_gone(self, family: list[psutil.Process]) -> None:
-        _, alive = psutil.wait_procs(family, timeout=END_S)
-        alive = [process for process in alive if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
-        assert not alive, f"left behind: {alive}"
+        wait_for(lambda: not any(lives(process) for process in family), f"the end of {family}", END_S)
         self._reader.join(END_S)
 
     # HTTP, as a program would ask
@@ -165,6 +164,14 @@ class Server:
         wait_for(settled, "all images to end", timeout_s)
         counts: dict[str, int] = self.get("/api/status")["counts"]
         return counts
+
+
+def lives(process: psutil.Process) -> bool:
+    """Whether it can still do anything. One that has ended may lie there for a second until init takes note."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def wait_for(condition: Any, what: str, timeout_s: float = 20) -> None:

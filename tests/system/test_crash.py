@@ -2,72 +2,16 @@
 
 from __future__ import annotations
 
-import random
 import signal
 import socket
 import subprocess
-import threading
 import time
 from pathlib import Path
 
 import psutil
-from PIL import Image
 
 from pictures import photo
 from serving import Server, wait_for
-
-
-def upload_until_refused_or_dead(server: Server, ids: list[str], stop: threading.Event, seed: int) -> None:
-    while not stop.is_set():
-        try:
-            status, answer, _ = server.upload(photo(seed=seed), f"{seed}.jpg")
-        except OSError:
-            return  # killed: this upload was not accepted, or its 202 was lost; both are allowed
-        if status == 202:
-            ids.append(answer["images"][0]["id"])
-        else:
-            stop.wait(0.05)
-
-
-def test_nothing_accepted_is_lost_at_kill_9(tmp_path: Path) -> None:
-    random_moments = random.Random(20261123)
-    data_dir = tmp_path / "data"
-    accepted: list[str] = []
-    queued_at_start = []
-    for round_number in range(6):
-        server = Server(data_dir, "--workers", "2", "--queue-capacity", "8", "--max-attempts", "100")
-        server.start()
-        counts = server.get("/api/status")["counts"]
-        queued_at_start.append(counts["queued"] + counts["processing"])
-        assert counts["accepted"] == sum(counts[key] for key in ("queued", "processing", "done", "failed", "deleted"))
-        assert counts["accepted"] >= len(accepted)
-        stop = threading.Event()
-        clients = [
-            threading.Thread(target=upload_until_refused_or_dead, args=(server, accepted, stop, round_number * 4 + n))
-            for n in range(4)
-        ]
-        for client in clients:
-            client.start()
-        time.sleep(random_moments.uniform(0.2, 1.2))
-        server.kill()  # also waits until no decoder child is left
-        stop.set()
-        for client in clients:
-            client.join(30)
-    with Server(data_dir, "--workers", "2", "--queue-capacity", "8", "--max-attempts", "100") as server:
-        counts = server.wait_until_settled()
-        assert counts["failed"] == counts["deleted"] == 0
-        assert counts["done"] == counts["accepted"] >= len(accepted) > 0
-        for image_id in accepted:
-            assert server.get(f"/api/images/{image_id}")["state"] == "done"
-        kept = {path.name for path in (data_dir / "originals").iterdir()}
-        made = {path.name for path in (data_dir / "output").iterdir() if not path.name.startswith(".imgpool")}
-        assert len(kept) == counts["accepted"], "an original without a record, or the other way round"
-        assert made == kept
-        for image_id in made:
-            for variant in ("large.jpg", "thumb.jpg"):
-                with Image.open(data_dir / "output" / image_id / variant) as picture:
-                    picture.load()
-    print(f"\n{len(accepted)} answered 202, {counts['accepted']} accepted, taken up at each start: {queued_at_start}")
 
 
 def test_a_killed_gunicorn_process_is_replaced_and_goes_on(tmp_path: Path) -> None:
