@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import signal
 import socket
 import sys
@@ -45,6 +46,10 @@ REFUSED_TO_START = 3  # gunicorn's own exit status for a worker that cannot boot
 NO_MORE_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
+class StopAtOnceError(Exception):
+    """Ends the main loop, whatever requests it still serves."""
+
+
 class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
     """One process, many threads, one service."""
 
@@ -56,6 +61,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
         self._serving = threading.local()  # .connection: whose request this thread serves
         self._asked_to_stop_at: float | None = None
         self._crowd = False  # more connections wait than were taken in this round
+        self._at_once = False
+        self._at_once_read, self._at_once_write = os.pipe()  # a signal handler may write, and take no lock
 
     @property
     def service(self) -> Service:
@@ -95,8 +102,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
             answered=self._lingering.add,
         )
         self._arrivals = Arrivals(self.poller, patience_s, self._front.headers, self._end_unserved)
+        threading.Thread(target=self._wait_for_at_once, name="imgpool-at-once", daemon=True).start()
         try:
             super().run()
+        except StopAtOnceError:
+            self.tpool.shutdown(wait=False, cancel_futures=True)
         finally:
             self._drain()
 
@@ -185,6 +195,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
         self._front.retry()
         if self.nr_conns >= self.worker_connections:
             self._lingering.evict() or self._arrivals.evict() or self._bodies.evict()
+        if self._at_once:
+            raise StopAtOnceError
         if self._asked_to_stop_at is not None:
             self._lingering.cap(now + LINGER_AT_STOP_S)
             if self._left_s() < LEAST_DRAIN_S:
@@ -234,10 +246,22 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
         """As the parent class does; a hang-up, which it would die of, is no reason to stop."""
         super().init_signals()
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to the master too, which decides
 
     def handle_quit(self, sig: int, frame: FrameType | None) -> None:
-        """Ctrl-C is SIGTERM. The parent class would touch its thread pool, whose lock this thread may hold."""
+        """SIGQUIT, the master's word for a second request to stop: finish nothing, hand everything over.
+
+        The parent class would touch its thread pool, whose lock this thread may hold.
+        """
+        self._at_once = True
         self.handle_exit(sig, frame)
+        self.method_queue.defer(lambda: None)  # wakes the main loop, also when it was stopping already
+        os.write(self._at_once_write, b"!")
+
+    def _wait_for_at_once(self) -> None:
+        """In a thread of its own: the main thread may be in the middle of a drain."""
+        os.read(self._at_once_read, 1)
+        self.service.stop_at_once()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """SIGTERM: uploads that are not admitted yet never will be."""

@@ -103,6 +103,12 @@ class Engine:
         self._feeder.join(1.0)
         return tuple(job.payload for job in report.unfinished)
 
+    def abort(self) -> None:
+        """Begin nothing more and end what runs, whose images are handed back. Any thread may call it, also during
+        `stop`, which must be called all the same. Blocks for `HAND_BACK_S` at most.
+        """
+        self.pool.abort("the server stops at once", timeout_s=HAND_BACK_S)
+
     # In a worker thread
 
     def _observe(self, event: Event) -> None:

@@ -139,6 +139,14 @@ class Service:
         """Admit no more from now on; `stop` does the rest. Never blocks: for a signal handler's thread."""
         self._draining = True
 
+    def stop_at_once(self) -> None:
+        """Finish nothing: a `stop` under way in another thread ends within a second or so, and what is unfinished is
+        handed over to the next start. Without effect before the start, idempotent.
+        """
+        if self._engine is not None:
+            self._draining = True
+            self._engine.abort()
+
     def _recovered(self) -> Engine:
         """The engine, started, after what an earlier run left was put in order."""
         self.measures = Measures(self.choice.workers)

@@ -1,0 +1,101 @@
+"""SIGTERM and Ctrl-C: the first one drains, a second one stops at once; neither loses anything or blames an image."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from ledger import Ledger
+from pictures import flat
+from serving import Server
+
+CAPACITY = 6
+
+
+def filled(data_dir: Path, *options: str) -> tuple[Server, list[str]]:
+    """A server whose one worker has slow images to do and whose queue is full."""
+    server = Server(data_dir, "--workers", "1", "--queue-capacity", str(CAPACITY), *options)
+    server.start()
+    slow = flat(5000, 5000)
+    ids = []
+    while True:
+        status, answer, _ = server.upload(slow, "slow.png")
+        if status == 503:
+            return server, ids
+        ids.append(answer["images"][0]["id"])
+
+
+def check_all_done_after_the_next_start(data_dir: Path, ids: list[str]) -> None:
+    with Server(data_dir, "--workers", "2") as server:
+        counts = server.wait_until_settled(120)
+        assert (counts["done"], counts["failed"], counts["accepted"]) == (len(ids), 0, len(ids))
+        for image_id in ids:
+            image = server.get(f"/api/images/{image_id}")
+            assert (image["state"], image["attempts"]) == ("done", 1), "a hand-over is not an attempt"
+    Ledger(data_dir).check_settled()
+
+
+def test_a_full_queue_is_handed_over_within_the_drain_limit(tmp_path: Path) -> None:
+    server, ids = filled(tmp_path / "data", "--drain-timeout-s", "2.5")
+    # Requests that have begun before the signal: new connections are not taken after it.
+    begun = [socket.create_connection(("127.0.0.1", server.port), timeout=20) for _ in range(2)]
+    begun[0].sendall(b"GET /readyz HTTP/1.1\r\n")
+    begun[1].sendall(b"POST /api/images HTTP/1.1\r\n")
+    assert server.status_of("/healthz") == 200  # both have been taken
+    asked = time.monotonic()
+    server.process.send_signal(signal.SIGTERM)
+    time.sleep(0.4)  # the signal has arrived, and the two have not been given up yet
+    answers = []
+    for sock in begun:
+        sock.sendall(b"Host: localhost\r\nContent-Length: 0\r\n\r\n")
+        with sock, sock.makefile("rb") as answer:
+            answers.append(answer.read())
+    assert answers[0].startswith(b"HTTP/1.1 503 ")
+    assert answers[1].startswith(b"HTTP/1.1 503 ")
+    assert b"/problems/draining" in answers[1]
+    assert b"Retry-After: 5" in answers[1]
+    assert server.process.wait(20) == 0
+    took_s = time.monotonic() - asked
+    assert took_s < 2.5 + 3, took_s
+    server.stop()  # nothing of it is left
+    rows, _ = Ledger(tmp_path / "data").read()
+    left = sum(row.state == "queued" for row in rows.values())
+    assert left > 0
+    assert all(row.state != "processing" for row in rows.values()), "handed back"
+    check_all_done_after_the_next_start(tmp_path / "data", ids)
+    print(f"\nstopped after {took_s:.1f} s with a drain limit of 2.5 s; {left} of {len(ids)} left to the next start")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "to_group"),
+    [
+        (signal.SIGTERM, signal.SIGTERM, False),
+        (signal.SIGINT, signal.SIGINT, True),  # as a terminal does
+        (signal.SIGTERM, signal.SIGINT, False),
+    ],
+)
+def test_a_second_signal_stops_at_once_and_loses_nothing(
+    tmp_path: Path, first: signal.Signals, second: signal.Signals, to_group: bool
+) -> None:
+    server, ids = filled(tmp_path / "data", "--drain-timeout-s", "60")
+    receivers = server.family()[: 2 if to_group else 1]
+    for process in receivers:
+        process.send_signal(first)
+    time.sleep(0.3)
+    assert server.process.poll() is None, "the first one drains"
+    asked = time.monotonic()
+    for process in receivers:
+        process.send_signal(second)
+    assert server.process.wait(20) == 0
+    took_s = time.monotonic() - asked
+    server.stop()  # nothing of it is left
+    assert took_s < 2.5, took_s
+    rows, _ = Ledger(tmp_path / "data").read()
+    assert all(row.state in ("queued", "done") for row in rows.values())
+    assert sum(row.state == "queued" for row in rows.values()) >= CAPACITY // 2
+    check_all_done_after_the_next_start(tmp_path / "data", ids)
+    print(f"\nstopped {took_s:.2f} s after the second signal")
