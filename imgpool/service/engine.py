@@ -17,6 +17,7 @@ from typing import TypeVar
 from imgpool.errors import DecoderKilled, ImagingError, JobCancelled, MachineFailed
 from imgpool.imaging.sandbox import Processor
 from imgpool.pool import Context, Event, PoolClosed, Result, WorkerPool
+from imgpool.service.clock import Clock
 from imgpool.service.files import Files
 from imgpool.service.measures import Measures
 from imgpool.service.memory import MemoryBudget
@@ -53,6 +54,7 @@ class Engine:
         measures: Measures,
         make_processor: Callable[[], Processor],
         budget: MemoryBudget,
+        clock: Clock,
         *,
         workers: int,
         queue_capacity: int,
@@ -61,6 +63,7 @@ class Engine:
     ) -> None:
         self._records, self._files, self._measures = records, files, measures
         self._budget = budget
+        self._clock = clock
         self._job_timeout_s = job_timeout_s
         self._max_attempts = max_attempts
         self._processors = WorkerProcessors(make_processor)
@@ -122,7 +125,7 @@ class Engine:
         """The handler. None: there is nothing to record (deleted meanwhile, or handed back to the store)."""
         record = None
         try:
-            record = _retried(context, image_id, lambda: self._records.begin(image_id, time.time()))
+            record = _retried(context, image_id, lambda: self._records.begin(image_id, self._clock.now()))
             while record is not None:
                 try:
                     return _retried(context, image_id, lambda: self._attempt(context, image_id))
@@ -131,7 +134,7 @@ class Engine:
                     if record.attempts >= self._max_attempts:
                         return Attempted(f"{error} It was tried {record.attempts} times.")
                     log.warning("image %s is tried again: %s", image_id, error)
-                record = _retried(context, image_id, lambda: self._records.begin_again(image_id, time.time()))
+                record = _retried(context, image_id, lambda: self._records.begin_again(image_id, self._clock.now()))
         except JobCancelled:
             if record is not None:
                 self._hand_back(image_id)
@@ -197,7 +200,9 @@ class Engine:
         )
         try:
             # Until it can be written the results channel fills, the workers wait, admission says no.
-            kept = _retried(self._stopping, image_id, lambda: self._records.finish(image_id, time.time(), outcome))
+            kept = _retried(
+                self._stopping, image_id, lambda: self._records.finish(image_id, self._clock.latest(), outcome)
+            )
             # False also follows a change that was made although the store's answer was an error: look before deleting.
             kept = kept or _retried(self._stopping, image_id, lambda: self._records.get(image_id)) is not None
         except JobCancelled:

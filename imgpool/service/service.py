@@ -17,6 +17,7 @@ from imgpool.imaging.model import Limits
 from imgpool.imaging.recipe import parse_recipe
 from imgpool.imaging.sandbox import InChild, InThread, Processor
 from imgpool.pool import Context, JobSlot, PoolClosed, PoolFull
+from imgpool.service.clock import Clock
 from imgpool.service.engine import Engine
 from imgpool.service.files import Directory, Files
 from imgpool.service.measures import Measures
@@ -47,8 +48,9 @@ class Service:
 
     clock: Callable[[], float] = staticmethod(time.monotonic)  # by which uploads stand still
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
         self.settings = settings
+        self._clock = clock or Clock()
         try:
             self.recipe = parse_recipe(settings.recipe)
         except ValueError as error:
@@ -158,6 +160,7 @@ class Service:
             self.measures,
             self.make_processor,
             self.budget,
+            self._clock,
             workers=self.choice.workers,
             queue_capacity=self.settings.queue_capacity,
             job_timeout_s=self.settings.job_timeout_s,
@@ -186,7 +189,7 @@ class Service:
         return uploads
 
     def _recover(self) -> None:
-        requeued, failed = self.records.recover(time.time(), self.settings.max_attempts)
+        requeued, failed = self.records.recover(self._clock.latest(), self.settings.max_attempts)
         try:
             swept = self.files.sweep(self.records.known)
         except OSError as error:  # leftovers cost space and nothing else
@@ -370,7 +373,7 @@ class Service:
         stops. What the disk does not let go of is left for another time. Raises `StoreError`.
         """
         removed = 0
-        before = time.time() - older_than_s
+        before = self._clock.earliest() - older_than_s
         while not self._stopping.done and (batch := self.records.finished_before(before, PRUNE_BATCH)):
             deleted = sum(self._delete_if_possible(image_id) for image_id in batch)
             if not deleted:
