@@ -154,3 +154,7 @@ class Records(Protocol):
 
 class StoreError(Exception):
     """The store could not do it now (disk full, locked, damaged); it may work later."""
+
+
+class StoreFull(StoreError):
+    """The disk has no room for the change."""

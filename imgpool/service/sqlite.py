@@ -23,9 +23,13 @@ from imgpool.service.records import (
     Outcome,
     State,
     StoreError,
+    StoreFull,
     VariantRecord,
 )
 from imgpool.service.schema import bring_up_to_date
+
+BUSY_S = 2.0  # how long a change waits for another program that holds the file
+QUEUE_S = 5.0  # how long a thread waits for the threads before it, each of which may wait for that long
 
 _COLUMNS = (
     "id, sequence, name, state, bytes, format, width, height, received_at, started_at, finished_at, "
@@ -39,7 +43,7 @@ class SQLiteRecords:
     def __init__(self, path: Path) -> None:
         self._lock = threading.Lock()
         try:
-            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
+            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_S)
         except sqlite3.Error as error:
             raise StoreError(f"{path} cannot be used: {error}") from error
         try:
@@ -54,8 +58,18 @@ class SQLiteRecords:
             raise
 
     @contextmanager
+    def _held(self) -> Iterator[None]:
+        """The lock. With a store that hangs nobody waits for all the others: the status page least of all."""
+        if not self._lock.acquire(timeout=QUEUE_S):
+            raise StoreError(f"the record store was busy for {QUEUE_S:g} s")
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
+        with self._held():
             try:
                 self._db.execute("BEGIN IMMEDIATE")
                 try:
@@ -68,7 +82,7 @@ class SQLiteRecords:
                 # A COMMIT that failed (disk full) leaves the transaction open: end it, or nothing ever begins again.
                 if self._db_is_open() and self._db.in_transaction:
                     self._db.execute("ROLLBACK")
-                raise StoreError(f"the record store failed: {error}") from error
+                raise _failure(error) from error
 
     def _db_is_open(self) -> bool:
         try:
@@ -78,11 +92,11 @@ class SQLiteRecords:
         return True
 
     def _read(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        with self._lock:
+        with self._held():
             try:
                 return self._db.execute(sql, values).fetchall()
             except sqlite3.Error as error:
-                raise StoreError(f"the record store failed: {error}") from error
+                raise _failure(error) from error
 
     def add(self, image: NewImage) -> None:
         """See `Records.add`."""
@@ -240,6 +254,11 @@ class SQLiteRecords:
         """See `Records.close`."""
         with self._lock:
             self._db.close()
+
+
+def _failure(error: sqlite3.Error) -> StoreError:
+    full = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+    return (StoreFull if full else StoreError)(f"the record store failed: {error}")
 
 
 def _record(row: Sequence[Any]) -> ImageRecord:

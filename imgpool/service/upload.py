@@ -29,7 +29,7 @@ from imgpool.imaging.formats import INPUT_FORMATS, SNIFF_BYTES, Format, check_he
 from imgpool.imaging.model import Limits
 from imgpool.pool import JobSlot, PoolClosed
 from imgpool.service.files import Files, NewOriginal
-from imgpool.service.records import NewImage, Records, StoreError
+from imgpool.service.records import NewImage, Records, StoreError, StoreFull
 
 log = logging.getLogger(__name__)
 
@@ -155,7 +155,7 @@ def sniffed(head: bytes) -> Format:
 def store_refusal(error: OSError | StoreError) -> Refused:
     """What to answer when disk or records do not take an upload. Logs why."""
     log.error("an upload could not be stored: %s", error)
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if isinstance(error, StoreFull) or (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)):
         return DiskFull("The server's disk is full: try again later.", retry_after_s=60)
     return StoreFailed("The server could not store the upload: try again later.", retry_after_s=10)
 
