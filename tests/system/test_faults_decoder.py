@@ -1,0 +1,87 @@
+"""Decoders that crash, hang, are killed or eat memory, in the real server: one image pays, within its limit."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import psutil
+import pytest
+
+from pictures import flat, photo
+from serving import Server, wait_for
+
+LIMIT_S = 2.0
+
+
+def child_at_work(server: Server, image_id: str) -> psutil.Process:
+    """The one decoder child, stopped in the middle of this image."""
+    (child,) = server.gunicorn_process().children()
+
+    def stopped_at_work() -> bool:
+        child.suspend()
+        if server.get(f"/api/images/{image_id}")["state"] == "processing" and child.cpu_times().user > before + 0.03:
+            return True
+        child.resume()
+        return False
+
+    before = child.cpu_times().user
+    wait_for(stopped_at_work, "the child to be at work")
+    return child
+
+
+def check_the_next_is_unaffected(server: Server) -> None:
+    image_id = server.upload(photo())[1]["images"][0]["id"]
+    wait_for(lambda: server.get(f"/api/images/{image_id}")["state"] == "done", "the next image")
+    assert server.get(f"/api/images/{image_id}")["attempts"] == 1
+    assert len(server.gunicorn_process().children()) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT])
+def test_a_decoder_that_crashes_fails_its_image_at_once(tmp_path: Path, number: signal.Signals) -> None:
+    with Server(tmp_path / "data", "--workers", "1") as server:
+        image_id = server.upload(flat(5000, 5000))[1]["images"][0]["id"]
+        child = child_at_work(server, image_id)
+        child.send_signal(number)
+        child.resume()
+        wait_for(lambda: server.get(f"/api/images/{image_id}")["state"] == "failed", "the image to fail")
+        image = server.get(f"/api/images/{image_id}")
+        assert image["attempts"] == 1
+        assert number.name in image["error"]
+        check_the_next_is_unaffected(server)
+
+
+def test_a_decoder_that_hangs_fails_its_image_within_a_second_of_the_limit(tmp_path: Path) -> None:
+    with Server(tmp_path / "data", "--workers", "1", "--job-timeout-s", str(LIMIT_S)) as server:
+        image_id = server.upload(flat(5000, 5000))[1]["images"][0]["id"]
+        child_at_work(server, image_id)  # and stays stopped
+        wait_for(lambda: server.get(f"/api/images/{image_id}")["state"] == "failed", "the image to fail")
+        image = server.get(f"/api/images/{image_id}")
+        assert LIMIT_S <= image["service_s"] <= LIMIT_S + 1
+        assert "longer than the limit of 2 s" in image["error"]
+        check_the_next_is_unaffected(server)
+        print(f"\nlimit {LIMIT_S} s: failed after {image['service_s']:.2f} s")
+
+
+def test_a_decoder_that_wants_too_much_memory_fails_its_image(tmp_path: Path) -> None:
+    with Server(tmp_path / "data", "--workers", "1", "--job-memory-bytes", "128MiB") as server:
+        image_id = server.upload(flat(10_000, 9_000))[1]["images"][0]["id"]
+        wait_for(lambda: server.get(f"/api/images/{image_id}")["state"] == "failed", "the image to fail")
+        assert "more memory than one image may use" in server.get(f"/api/images/{image_id}")["error"]
+        check_the_next_is_unaffected(server)
+
+
+def test_a_decoder_killed_from_outside_costs_an_attempt_and_not_the_image(tmp_path: Path) -> None:
+    with Server(tmp_path / "data", "--workers", "1", "--max-attempts", "2") as server:
+        spared, doomed = (server.upload(flat(5000, 5000))[1]["images"][0]["id"] for _ in range(2))
+        child_at_work(server, spared).kill()
+        wait_for(lambda: server.get(f"/api/images/{spared}")["state"] == "done", "the second attempt")
+        assert server.get(f"/api/images/{spared}")["attempts"] == 2
+        for attempt in (1, 2):
+            wait_for(lambda: server.get(f"/api/images/{doomed}")["attempts"] == attempt, "the attempt")  # noqa: B023
+            child_at_work(server, doomed).kill()
+        wait_for(lambda: server.get(f"/api/images/{doomed}")["state"] == "failed", "the image to fail")
+        image = server.get(f"/api/images/{doomed}")
+        assert image["attempts"] == 2
+        assert image["error"].endswith("It was tried 2 times.")
+        check_the_next_is_unaffected(server)
