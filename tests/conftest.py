@@ -22,7 +22,7 @@ END_S = 10.0
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--kills 100` is the long run of tests/system/test_kills.py."""
-    parser.addoption("--kills", type=int, default=40, help="how often each test of test_kills.py kills (default: 40)")
+    parser.addoption("--kills", type=int, default=25, help="how often each test of test_kills.py kills (default: 25)")
 
 
 def _threads() -> list[threading.Thread]:
