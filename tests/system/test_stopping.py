@@ -13,7 +13,7 @@ from ledger import Ledger
 from pictures import flat
 from serving import Server
 
-CAPACITY = 6
+CAPACITY = 16
 
 
 def filled(data_dir: Path, *options: str) -> tuple[Server, list[str]]:
