@@ -15,7 +15,7 @@ OpenPage = Callable[..., Page]
 Filled = tuple[Server, dict[str, str]]
 
 TOKEN = "correct-horse"
-PAGES = ("upload", "status", "status_failed", "done", "failed", "missing")
+PAGES = ("upload", "status", "learn", "status_failed", "done", "failed", "missing")
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +33,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, d
             {
                 "upload": "/",
                 "status": "/status",
+                "learn": "/learn",
                 "status_failed": "/status?state=failed",
                 "done": f"/images/{done['id']}",
                 "failed": f"/images/{failed['id']}",

@@ -41,7 +41,7 @@ def test_a_flood_fills_is_refused_recovers_and_is_compared(browser: Browser, tmp
             flood.get_by_label("the one that refuses some of them").check()
             flood.get_by_role("button", name="Flood it").click()
             expect(flood.locator('.channel .place[data-place="buffered"]').first).to_be_visible()
-            expect(flood.locator('[data-was="refused"]').first).to_be_attached()
+            expect(flood.locator('[data-flood-marks] [data-was="refused"]').first).to_be_attached()
             expect(flood.locator("[data-lab-verdict]")).to_contain_text("✓ Right.", timeout=60_000)
             expect(flood.locator("[data-headline]")).to_have_text("Accepting uploads")
             rows = {

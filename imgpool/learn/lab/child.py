@@ -14,7 +14,6 @@ import json
 import os
 import resource
 import runpy
-import signal
 import sys
 import threading
 from collections import defaultdict
@@ -25,13 +24,13 @@ import imgpool.pool
 from imgpool.learn.lab import work
 from imgpool.learn.lab.experiment import PROGRAM_FILES, Experiment, from_json
 from imgpool.learn.lab.figures import figures
+from imgpool.learn.lab.limits import end_with_parent, live_within
 from imgpool.learn.lab.record import Record, label
 from imgpool.learn.lab.witness import watch_channels
 from imgpool.pool import DeadlockError, Event, WorkerPool
 
 LIMIT_S = 15
 MEMORY_BYTES = 2 << 30
-NICE = 10
 
 
 class WatchedPool(WorkerPool[Any, Any]):
@@ -110,19 +109,13 @@ def _peak_bytes() -> int:
     return 1024 * next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:"))
 
 
-def _end_with_parent() -> None:
-    sys.stdin.read()
-    os._exit(1)
-
-
 def main() -> None:
     """The child's whole life."""
-    signal.alarm(LIMIT_S)
-    os.nice(NICE)
+    live_within(LIMIT_S)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     request = json.loads(sys.stdin.readline())
-    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+    end_with_parent(lambda: os._exit(1))
     if request["photo"] is not None:
         work.photo = Path(request["photo"])
     answer = json.dumps(run(from_json(request["experiment"])))

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from imgpool.learn.doubles.memory import memory_bytes
+from imgpool.learn.lab.limits import end_with_parent, live_within
 from imgpool.pool import Context, WorkerPool
 
 DOUBLES = ("thread_per_upload", "unbounded_executor")
@@ -183,15 +184,10 @@ def _done(data: Path, wall: float) -> dict[str, int]:
 
 def main() -> None:
     """The child's whole life; it ends, and ends the double, when its standard input does."""
-    signal.alarm(LIMIT_S)
-    os.nice(5)
+    live_within(LIMIT_S)
     request = json.loads(sys.stdin.readline())
-
-    def end_with_parent() -> None:
-        sys.stdin.read()
-        os.killpg(0, signal.SIGKILL)  # the lab has made it the leader of a group of its own: the double is in it
-
-    threading.Thread(target=end_with_parent, name="parent", daemon=True).start()
+    # The lab has made this process the leader of a group of its own, and the double is in it.
+    end_with_parent(lambda: os.killpg(0, signal.SIGKILL))
     answer = json.dumps(run(from_json(request["flood"]), Path(request["photo"]).read_bytes()))
     sys.stdout.write(answer)
     sys.stdout.flush()

@@ -65,6 +65,8 @@ def run_in_child(module: str, request: dict[str, Any], ctx: Context) -> dict[str
             errors.seek(0)
             lines = errors.read(64 * 1024).decode(errors="replace").strip().splitlines()
             why = lines[-1][:200] if lines else f"it ended with status {status}"
+            if status == -signal.SIGALRM:
+                why = "it took longer than it may; the machine has much to do"
             raise RunFailed(f"The run broke off before its end: {why}.") from None
         return answered
 

@@ -171,6 +171,20 @@ def test_a_child_that_breaks_says_how(tmp_path: Path) -> None:
         run_in_child("imgpool.learn.lab.nowhere", {}, Context())
 
 
+def test_a_child_that_takes_too_long_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "sleeps.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGALRM)")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(RunFailed, match="longer than it may"):
+        run_in_child("sleeps", {}, Context())
+
+
+def test_the_child_gives_way_to_everything_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    program = "import os; from imgpool.learn.lab.limits import live_within; live_within(5); print([os.nice(0)])"
+    (tmp_path / "gives_way.py").write_text(program)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert run_in_child("gives_way", {}, Context()) == [19]
+
+
 def test_the_child_sees_no_secret(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A module that answers with its environment, found by the path that a child may have."""
     (tmp_path / "tells.py").write_text(

@@ -1,0 +1,33 @@
+"""The limits that a child of the lab sets on itself before anything else: time, priority, and whose life it shares."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+LOWEST_PRIORITY = 19
+
+
+def live_within(limit_s: int) -> None:
+    """From now on this process has so many seconds, and only the processor time that nobody else wants."""
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(limit_s)
+    os.nice(LOWEST_PRIORITY)
+    # Where Linux shares the processors out by session first, a priority counts within one only; this counts between.
+    with contextlib.suppress(OSError):
+        Path("/proc/self/autogroup").write_text(str(LOWEST_PRIORITY))
+
+
+def end_with_parent(end: Callable[[], object]) -> None:
+    """Call `end` when standard input ends, which is when whoever started this process lets go of it, or dies."""
+
+    def wait() -> None:
+        sys.stdin.read()
+        end()
+
+    threading.Thread(target=wait, name="parent", daemon=True).start()
