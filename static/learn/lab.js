@@ -3,6 +3,7 @@
 import { SignedOut } from "../poll.js";
 
 const PAUSE_MS = 250;
+const FAR_MS = 1000; // with others before it nothing happens at once, and a class has many who ask
 const ADDRESSES = document.querySelector("[data-essay]").dataset;
 
 /**
@@ -21,7 +22,7 @@ async function ask(address, body, tell) {
   );
   while (seen.state === "waiting" || seen.state === "running") {
     tell(seen.state === "running" ? "Running …" : seen.place === 1 ? "You are next in the line." : `You are number ${seen.place} in the line.`);
-    await new Promise((wake) => setTimeout(wake, PAUSE_MS));
+    await new Promise((wake) => setTimeout(wake, seen.place > 1 ? FAR_MS : PAUSE_MS));
     seen = await answer(await fetch(`${address.replace(/\w+$/, "runs")}/${seen.id}`, { headers: { Accept: "application/json" } }));
   }
   if (seen.state === "failed") throw new Error(seen.error);

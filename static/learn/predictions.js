@@ -88,7 +88,8 @@ export const answers = {
     const most = workers + places + room;
     const sum = `${workers} workers + ${places} + ${room} places = ${most}, and there were ${jobs} jobs.`;
     if (trace.ended === "deadlock") return { answer: "deadlock", because: `${sum} It stood still for ever.` };
-    return { answer: "fine", because: `${sum} All results came after ${ms(trace.figures.ended_ms)}.` };
+    const came = trace.figures.results.length;
+    return { answer: "fine", because: `${sum} It ended after ${ms(trace.figures.ended_ms)}, and ${came} of ${jobs} results were collected.` };
   },
 
   crowd(trace) {

@@ -24,13 +24,14 @@ export function startForm(root, submitted) {
   const button = form.querySelector("button[type=submit]");
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    button.disabled = true;
+    if (button.ariaDisabled === "true") return;
+    button.ariaDisabled = "true"; // not `disabled`: the button would lose the focus, and who has only a keyboard their place
     try {
       await submitted(new FormData(form), tell);
     } catch (error) {
       tell(error instanceof TypeError ? "The server does not answer: try again in a moment." : error.message, true);
     } finally {
-      button.disabled = false;
+      button.ariaDisabled = "false";
     }
   });
 }
