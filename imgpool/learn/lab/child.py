@@ -24,7 +24,7 @@ import imgpool.pool
 from imgpool.learn.lab import work
 from imgpool.learn.lab.experiment import PROGRAM_FILES, Experiment, from_json
 from imgpool.learn.lab.figures import figures
-from imgpool.learn.lab.limits import end_with_parent, live_within
+from imgpool.learn.lab.limits import end_with_parent, give_way, live_within
 from imgpool.learn.lab.record import Record, label
 from imgpool.learn.lab.witness import watch_channels
 from imgpool.pool import DeadlockError, Event, WorkerPool
@@ -112,6 +112,7 @@ def _peak_bytes() -> int:
 def main() -> None:
     """The child's whole life."""
     live_within(LIMIT_S)
+    give_way()
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     request = json.loads(sys.stdin.readline())

@@ -184,6 +184,7 @@ def _done(data: Path, wall: float) -> dict[str, int]:
 
 def main() -> None:
     """The child's whole life; it ends, and ends the double, when its standard input does."""
+    # At the server's own priority: behind everything else it would fail for lack of time and not of protection.
     live_within(LIMIT_S)
     request = json.loads(sys.stdin.readline())
     # The lab has made this process the leader of a group of its own, and the double is in it.

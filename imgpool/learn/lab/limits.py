@@ -14,13 +14,17 @@ LOWEST_PRIORITY = 19
 
 
 def live_within(limit_s: int) -> None:
-    """From now on this process has so many seconds, gets only the processor time left over, and is the first to go."""
+    """From now on this process has so many seconds, and is the first to go when memory runs out."""
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.alarm(limit_s)
-    os.nice(LOWEST_PRIORITY)
     # Should memory run out, the system is to take this process and what it starts, not the server.
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
+
+
+def give_way() -> None:
+    """From now on this process gets only the processor time that nobody else wants."""
+    os.nice(LOWEST_PRIORITY)
     # Where Linux shares the processors out by session first, a priority counts within one only; this counts between.
     with contextlib.suppress(OSError):
         Path("/proc/self/autogroup").write_text(str(LOWEST_PRIORITY))

@@ -180,7 +180,7 @@ def test_a_child_that_takes_too_long_says_so(monkeypatch: pytest.MonkeyPatch, tm
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_the_child_gives_way_to_everything_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    program = "import os; from imgpool.learn.lab.limits import live_within; live_within(5); "
+    program = "import os; from imgpool.learn.lab.limits import give_way, live_within; live_within(5); give_way(); "
     program += "print([os.nice(0), int(open('/proc/self/oom_score_adj').read())])"
     (tmp_path / "gives_way.py").write_text(program)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
