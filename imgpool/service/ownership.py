@@ -71,7 +71,7 @@ def secret_key(data_dir: Path) -> str:
 
     One that is not whole, or that others could read, is replaced: whatever it signed is worth nothing then.
     """
-    data_dir.mkdir(parents=True, exist_ok=True)
+    data_dir.mkdir(0o700, parents=True, exist_ok=True)
     path = data_dir / "secret-key"
     if path.exists() and (len(path.read_text("latin-1")) != KEY_DIGITS or path.stat().st_mode & 0o077):
         log.warning("'%s' is not whole, or others could read it: a new one signs everybody out", path)

@@ -78,7 +78,7 @@ class Service:
         """
         option = "--data-dir"
         try:
-            self.settings.data_dir.mkdir(parents=True, exist_ok=True)
+            self.settings.data_dir.mkdir(0o700, parents=True, exist_ok=True)  # photos say where people live
             self._lock.acquire()
             if self.settings.output_dir is not None:
                 option = "--output-dir"

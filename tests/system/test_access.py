@@ -118,6 +118,7 @@ def test_no_secret_is_logged_and_the_key_is_nobody_elses(tmp_path: Path) -> None
     assert "127.0.0.1" in guesses[0]
     mode = (server.data_dir / "secret-key").stat().st_mode
     assert stat.S_IMODE(mode) == 0o600
+    assert stat.S_IMODE(server.data_dir.stat().st_mode) == 0o700, "originals say where they were taken"
     kept = b"".join(
         path.read_bytes() for path in server.data_dir.rglob("*") if path.is_file() and path.name != "secret-key"
     )
