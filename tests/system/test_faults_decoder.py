@@ -15,17 +15,16 @@ LIMIT_S = 2.0
 
 
 def child_at_work(server: Server, image_id: str) -> psutil.Process:
-    """The one decoder child, stopped in the middle of this image."""
+    """The one decoder child, stopped while it reads this image."""
     (child,) = server.gunicorn_process().children()
 
     def stopped_at_work() -> bool:
         child.suspend()
-        if server.get(f"/api/images/{image_id}")["state"] == "processing" and child.cpu_times().user > before + 0.03:
+        if any(Path(file.path).name == image_id for file in child.open_files()):
             return True
         child.resume()
         return False
 
-    before = child.cpu_times().user
     wait_for(stopped_at_work, "the child to be at work")
     return child
 
