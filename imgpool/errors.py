@@ -15,6 +15,10 @@ class SettingError(ImgpoolError):
     """A setting is unusable: the sentence names it, its value and what is allowed."""
 
 
+class NotAllowed(ImgpoolError):
+    """A wish of whoever steers cannot be fulfilled: the sentence says what is allowed."""
+
+
 class DataDirectoryInUse(ImgpoolError):
     """Another server already serves from this data directory."""
 

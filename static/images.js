@@ -29,6 +29,9 @@ function drawCard(card, image) {
     card.dataset.id = image.id;
     card.querySelector("a").href = pageOf(image.id);
     part("name").title = image.name;
+    const pick = card.querySelector("input");
+    pick.value = image.id;
+    pick.ariaLabel = `Select ${image.name}`;
   }
   setText(part("name"), image.name);
   setText(part("facts"), (image.width ? `${pixels(image.width, image.height)} · ` : "") + bytes(image.bytes));

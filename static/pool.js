@@ -23,7 +23,8 @@ export function drawStatus(status, nameOf = () => undefined) {
 
 function drawSummary(root, status) {
   const words = root.querySelector("template").content;
-  const wanted = status.accepting ? "none" : (status.reason ?? "other");
+  const open = status.accepting ? "none" : (status.reason ?? "other");
+  const wanted = status.pool.paused && ["none", "no_room"].includes(open) ? "paused" : open;
   if (root.dataset.summary !== wanted) {
     const found = words.querySelector(`[data-reason="${CSS.escape(wanted)}"]`) ?? words.querySelector('[data-reason="other"]');
     const [headline, ...sentence] = found.cloneNode(true).children;

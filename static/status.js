@@ -3,6 +3,7 @@
 import { drawImages } from "./images.js";
 import { SignedOut, fetchIfChanged, watch } from "./poll.js";
 import { drawStatus } from "./pool.js";
+import { drawSteering, steer } from "./steer.js";
 import { showTime } from "./times.js";
 
 const PAUSE_MS = 1000;
@@ -31,8 +32,13 @@ async function update() {
     older.hidden = page.next === null;
     if (page.next !== null) older.href = older.dataset.href.replace("CURSOR", encodeURIComponent(page.next));
   }
-  if (status) drawStatus(status, (id) => names.get(id));
+  if (status) draw(status);
   fresh = new Date();
+}
+
+function draw(status) {
+  drawStatus(status, (id) => names.get(id));
+  drawSteering(status);
 }
 
 function tell(error) {
@@ -44,4 +50,5 @@ function tell(error) {
   root.stale = error ? "yes" : "no";
 }
 
+steer((status) => (status ? draw(status) : update().catch(tell)));
 watch(update, { pauseMs: PAUSE_MS, onTrouble: tell });

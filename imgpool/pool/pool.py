@@ -138,6 +138,16 @@ class WorkerPool(Generic[P, R]):
             raise ValueError(f"workers is {workers}, allowed is 1 or more")
         self._books.resize(workers, self._crew.work)
 
+    def set_jobs_capacity(self, capacity: int) -> None:
+        """Change the places of the jobs channel, as `Channel.set_capacity` does: nothing that is held is lost."""
+        self._jobs.set_capacity(capacity)
+
+    def set_weight_limit(self, weight_limit: int) -> None:
+        """Change the `weight_limit`. Raises `ValueError` for a pool that was made without one."""
+        if not isinstance(self._jobs, WeighedChannel):
+            raise ValueError(f"{self.name} was made without a weight_limit")
+        self._jobs.set_weight_limit(weight_limit)
+
     def pause(self) -> None:
         """Take no new jobs. When it returns no worker takes one; jobs already taken run on.
 

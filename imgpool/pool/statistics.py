@@ -28,7 +28,7 @@ class WeightStatistics:
     """One moment of a weighed channel: `in_hand <= limit`."""
 
     limit: int
-    in_hand: int  # weight of the items that were received and are not done with
+    in_hand: int  # weight of the items that were received and are not done with, cut to the limit
     waiting: int  # items that wait in the channel because the first of them does not fit
 
 

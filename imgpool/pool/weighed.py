@@ -84,7 +84,15 @@ class WeighedChannel(Channel[W]):
     def done_with(self, item: W) -> None:
         """Give back the weight of an item that was received, once. Never blocks."""
         with self._lock:
-            self._in_hand -= self._counted(item)
+            self._in_hand -= item.weight
+            self._serve_senders()
+
+    def set_weight_limit(self, weight_limit: int) -> None:
+        """Change the limit. What is in hand stays: until it is below a lower limit, nothing heavy is given out."""
+        if weight_limit < 1:
+            raise ValueError(f"weight_limit is {weight_limit}, allowed is 1 or more")
+        with self._lock:
+            self._weight_limit = weight_limit
             self._serve_senders()
 
     def lift_limit(self) -> None:
@@ -98,15 +106,15 @@ class WeighedChannel(Channel[W]):
         with self._lock:
             heavy = self._lines.heavy
             waiting = 0 if not heavy or self._fits(heavy[0][1]) else len(heavy)
-            return WeightStatistics(limit=self._weight_limit, in_hand=self._in_hand, waiting=waiting)
+            return WeightStatistics(
+                limit=self._weight_limit, in_hand=min(self._in_hand, self._weight_limit), waiting=waiting
+            )
 
     # -- the core: called with the lock held, never blocks -----------------------------------------
 
-    def _counted(self, item: W) -> int:
-        return min(item.weight, self._weight_limit)
-
     def _fits(self, item: W) -> bool:
-        return self._lifted or self._in_hand + self._counted(item) <= self._weight_limit
+        # Weights are booked as they are, and never cut to a limit that may be another one when they are given back.
+        return self._lifted or not self._in_hand or self._in_hand + item.weight <= self._weight_limit
 
     def _take(self) -> Any:
         """Take out the oldest item that fits, or return NOTHING."""
@@ -117,7 +125,7 @@ class WeighedChannel(Channel[W]):
         if not line:
             return NOTHING
         _, item = line.popleft()
-        self._in_hand += self._counted(item)
+        self._in_hand += item.weight
         return item
 
     def _try_receive(self) -> W:

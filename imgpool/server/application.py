@@ -15,12 +15,11 @@ from gunicorn.app.base import BaseApplication
 from imgpool.config import Settings
 from imgpool.errors import SettingError
 from imgpool.server.descriptors import connections
-from imgpool.server.worker import Worker
+from imgpool.server.worker import SPARE_THREADS, Worker
 from imgpool.service import Service
 from imgpool.web import create_app
 from imgpool.web.reach import check_reach
 
-SPARE_THREADS = 32  # for status, pages and refusals, beside one for each upload that is admitted
 STOP_MARGIN_S = 10.0
 
 

@@ -39,6 +39,7 @@ from imgpool.web.problems import CLOSE_CONNECTION
 log = logging.getLogger(__name__)
 
 THREADS_AT_START = 128
+SPARE_THREADS = 32  # for status, pages and refusals, beside one for each upload that is admitted
 ACCEPTS_IN_A_ROW = 64  # then those that are there already have their turn
 LEAST_DRAIN_S = 1
 LINGER_AT_STOP_S = 1.0
@@ -193,6 +194,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
         self._bodies.expire(now)
         self._lingering.expire(now)
         self._front.retry()
+        self._have_threads_for_the_queue()
         if self.nr_conns >= self.worker_connections:
             self._lingering.evict() or self._arrivals.evict() or self._bodies.evict()
         if self._at_once:
@@ -201,6 +203,12 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
             self._lingering.cap(now + LINGER_AT_STOP_S)
             if self._left_s() < LEAST_DRAIN_S:
                 self._end_open_bodies()
+
+    def _have_threads_for_the_queue(self) -> None:
+        """Somebody may have given the queue more places: each of them is an upload that wants a thread to send."""
+        if not self.service.settings.http_threads:
+            # Only ever more: an executor starts threads up to this number when it needs them, and ends none.
+            self.tpool._max_workers = max(self.tpool._max_workers, self.service.queue_capacity + SPARE_THREADS)
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         """Wait no longer than until the front stage has something to do."""

@@ -68,6 +68,7 @@ class Engine:
         self._max_attempts = max_attempts
         self._processors = WorkerProcessors(make_processor)
         self._stopping = Context()
+        self.place_freed = threading.Event()  # set whenever a worker took an image out of the queue
         # As many places for results as there are workers: each can hand over its result and go on while the
         # collector writes the one before; more would only hide a store that has become slow.
         self.pool: WorkerPool[str, Attempted | None] = WorkerPool(
@@ -112,6 +113,15 @@ class Engine:
         """
         self.pool.abort("the server stops at once", timeout_s=HAND_BACK_S)
 
+    def resize(self, workers: int, budget: MemoryBudget) -> None:
+        """Have so many workers, each with its processor, who share this budget. Raises `PoolClosed` when stopping."""
+        self._budget = budget
+        self.pool.set_weight_limit(budget.weight_limit)
+        # Never taken away: an abort may just have widened the channel for what it owes.
+        if workers > self.pool.results.capacity:
+            self.pool.results.set_capacity(workers)
+        self.pool.resize(workers)
+
     # In a worker thread
 
     def _observe(self, event: Event) -> None:
@@ -120,6 +130,8 @@ class Engine:
             self._processors.mine()  # warm for the first image; should that fail, the image tries again
         elif event.kind == "worker_stopped":
             self._processors.close_mine()
+        elif event.kind == "started":
+            self.place_freed.set()
 
     def _process(self, context: Context, image_id: str) -> Attempted | None:
         """The handler. None: there is nothing to record (deleted meanwhile, or handed back to the store)."""

@@ -85,6 +85,11 @@ class Measures:
         self._services: deque[float] = deque(maxlen=SAMPLES)
         self._mean_service_s: float | None = None  # of `_services`: asked for at every refusal, changed by every image
 
+    def set_workers(self, workers: int) -> None:
+        """So many work from now on; what they can do is estimated from it."""
+        with self._lock:
+            self._workers = workers
+
     def accepted(self) -> None:
         """An upload became an image."""
         with self._lock:

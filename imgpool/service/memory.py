@@ -8,7 +8,7 @@ insides: estimates are `imgpool.imaging.memory`'s.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from imgpool.errors import SettingError
@@ -39,6 +39,15 @@ class MemoryBudget:
         if needed is None:
             return self.weight_limit
         return max(0, min(needed, CHILD_BYTES + self.job_memory_bytes) - LIGHT_BYTES)
+
+    @property
+    def most_workers(self) -> int:
+        """How many workers have their own share in it, with one more for larger images."""
+        return self.total_bytes // LIGHT_BYTES - 1
+
+    def shared_by(self, workers: int) -> MemoryBudget:
+        """The same budget among another number of workers, `most_workers` at most."""
+        return replace(self, weight_limit=self.total_bytes - workers * LIGHT_BYTES)
 
     @property
     def child_bytes(self) -> int:

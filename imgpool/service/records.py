@@ -128,6 +128,12 @@ class Records(Protocol):
     def hand_back(self, image_id: str) -> bool:
         """processing -> queued, and the attempt is not counted: the image is not to blame."""
 
+    def try_again(self, image_id: str) -> bool:
+        """failed -> queued, as if it had never been tried. False when it is not failed (any more)."""
+
+    def failed_until(self, moment: float, after: int, limit: int) -> list[tuple[int, str]]:
+        """The oldest (sequence, image ID) after a sequence, of at most `limit` images that had failed at `moment`."""
+
     def recover(self, now: float, max_attempts: int) -> tuple[int, int]:
         """After a start: every `processing` record goes back to `queued`, or to `failed` when it already had
         `max_attempts`. Returns how many of each. Nothing else may be using the store.

@@ -21,13 +21,14 @@ from imgpool.service.clock import Clock
 from imgpool.service.engine import Engine
 from imgpool.service.files import Directory, Files
 from imgpool.service.measures import Measures
-from imgpool.service.memory import choose_budget
+from imgpool.service.memory import MemoryBudget, choose_budget
 from imgpool.service.ownership import DataDirectoryLock
 from imgpool.service.records import ImageRecord, Records, State, StoreError
 from imgpool.service.resources import WorkerChoice, choose_workers
 from imgpool.service.resumable import Resumable
 from imgpool.service.sqlite import SQLiteRecords
 from imgpool.service.status import Lane, Memory, Status
+from imgpool.service.steering import Steering
 from imgpool.service.upload import Begun, Upload
 
 log = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ class Service:
     records: Records
     measures: Measures
     uploads: Resumable  # from `start` on
+    steering: Steering  # from `start` on
 
     clock: Callable[[], float] = staticmethod(time.monotonic)  # by which uploads stand still
 
@@ -124,6 +126,7 @@ class Service:
                 return ()
             self._stopping.cancel("the server stops")
             self.uploads.stop()
+            self.steering.stop()
             left = self._engine.stop(self.settings.drain_timeout_s if timeout_s is None else timeout_s)
             if self._retention is not None:
                 self._retention.join()
@@ -136,6 +139,11 @@ class Service:
     def stopping(self) -> Context:
         """Ends when the service begins to stop: a parent for whatever else runs beside the uploads."""
         return self._stopping
+
+    @property
+    def queue_capacity(self) -> int:
+        """Places in the queue now."""
+        return self._running().pool.statistics().jobs.capacity
 
     def drain_soon(self) -> None:
         """Admit no more from now on; `stop` does the rest. Never blocks: for a signal handler's thread."""
@@ -168,7 +176,13 @@ class Service:
         )
         engine.start()
         self.uploads.start()
+        self.steering = Steering(engine, self.records, self.files, self._reserve, self._take_budget, self.budget)
         return engine
+
+    def _take_budget(self, budget: MemoryBudget, workers: int) -> None:
+        """Another number of workers shares the memory: for what is weighed, made and estimated from now on."""
+        self.budget = budget
+        self.measures.set_workers(workers)
 
     def _resumable(self) -> Resumable:
         """Unfinished uploads, with those of an earlier run."""
@@ -243,7 +257,7 @@ class Service:
             self.records,
             max_bytes=self.settings.max_upload_bytes,
             limits=self.limits,
-            weigh=self.budget.weigh,
+            weigh=lambda original: self.budget.weigh(original),
             begun=begun,
         )
 
@@ -277,10 +291,12 @@ class Service:
         return None
 
     def _no_room(self) -> NoRoom:
-        capacity = self.settings.queue_capacity  # all of it is ahead: that is why there is no room
+        statistics = self._running().pool.statistics()
+        capacity = statistics.jobs.capacity  # all of it is ahead: that is why there is no room
         wait_s = self.measures.retry_after_s(capacity)
         places = f"All {capacity} places in the queue are" if capacity > 1 else "The one place in the queue is"
-        return NoRoom(f"{places} taken: try again in about {wait_s} s.", retry_after_s=wait_s)
+        paused = ", and the pool is paused" if statistics.paused else ""
+        return NoRoom(f"{places} taken{paused}: try again in about {wait_s} s.", retry_after_s=wait_s)
 
     def _free_bytes(self) -> int | None:
         """Free bytes of half a second ago at most; None when the disk does not say (a directory is gone)."""
@@ -344,8 +360,13 @@ class Service:
             memory=Memory.of(self.budget, statistics.weights),
             counts=self.records.counts(),
             measured=self.measures.snapshot(),
-            wait_estimate_s=self.measures.estimate_wait_s(jobs.buffered + jobs.reserved),
+            wait_estimate_s=(
+                None if statistics.paused else self.measures.estimate_wait_s(jobs.buffered + jobs.reserved)
+            ),
             unfinished=self.uploads.standing(),
+            paused=statistics.paused,
+            retrying=self.steering.retrying(),
+            most_workers=self.budget.most_workers,
             free_bytes=self._free_bytes(),
             uptime_s=now - self._started_at,
         )

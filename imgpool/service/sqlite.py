@@ -193,6 +193,28 @@ class SQLiteRecords:
             ).rowcount
         return changed == 1
 
+    def try_again(self, image_id: str) -> bool:
+        """See `Records.try_again`."""
+        with self._transaction() as db:
+            changed = db.execute(
+                "UPDATE images SET state = 'queued', attempts = 0, error = NULL, "
+                "started_at = NULL, finished_at = NULL, wait_s = NULL, service_s = NULL "
+                "WHERE id = ? AND state = 'failed'",
+                (image_id,),
+            ).rowcount
+        return changed == 1
+
+    def failed_until(self, moment: float, after: int, limit: int) -> list[tuple[int, str]]:
+        """See `Records.failed_until`."""
+        return [
+            (int(sequence), str(image_id))
+            for sequence, image_id in self._read(
+                "SELECT sequence, id FROM images WHERE state = 'failed' AND sequence > ? AND finished_at <= ? "
+                "ORDER BY sequence LIMIT ?",
+                (after, moment, limit),
+            )
+        ]
+
     def recover(self, now: float, max_attempts: int) -> tuple[int, int]:
         """See `Records.recover`."""
         with self._transaction() as db:

@@ -9,6 +9,7 @@ from imgpool.service.measures import Measured
 from imgpool.service.memory import MemoryBudget
 from imgpool.service.records import Counts
 from imgpool.service.resumable import Standing
+from imgpool.service.steering import Retrying
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,5 +58,8 @@ class Status:
     measured: Measured
     wait_estimate_s: float | None
     unfinished: Standing
+    paused: bool
+    retrying: Retrying
+    most_workers: int
     free_bytes: int | None
     uptime_s: float

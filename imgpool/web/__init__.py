@@ -24,7 +24,7 @@ from werkzeug.serving import is_running_from_reloader
 
 import imgpool
 from imgpool.config import Settings, load
-from imgpool.errors import Refused, SettingError
+from imgpool.errors import NotAllowed, Refused, SettingError
 from imgpool.service import Service, StoreError
 from imgpool.service.ownership import secret_key
 from imgpool.web.admission import Admission
@@ -36,6 +36,7 @@ from imgpool.web.problems import http_error, refusal_response, store_error
 from imgpool.web.proxies import TrustedProxies
 from imgpool.web.reach import check_reach
 from imgpool.web.security import Guard, protect
+from imgpool.web.steer import not_allowed
 from imgpool.web.tus import tus
 from imgpool.web.visitors import Visitors
 
@@ -74,6 +75,7 @@ def create_app(settings: Settings | None = None, service: Service | None = None)
     app.register_error_handler(HTTPException, http_error)
     app.register_error_handler(Refused, refusal_response)
     app.register_error_handler(StoreError, store_error)
+    app.register_error_handler(NotAllowed, not_allowed)
     app.context_processor(_version)
     app.extensions["imgpool.visitors"] = visitors = Visitors(service.settings, key)
     guard = Guard(app, service.settings, visitors)

@@ -50,6 +50,8 @@ def status_json(status: Status, service: Service) -> dict[str, Any]:
         "pool": {
             "workers": status.workers,
             "busy": status.busy,
+            "paused": status.paused,
+            "most_workers": status.most_workers,
             "queue": {"capacity": queue.capacity, "buffered": queue.buffered, "reserved": queue.reserved},
             "results": {"capacity": status.results.capacity, "buffered": status.results.buffered},
             "memory": {
@@ -93,6 +95,7 @@ def status_json(status: Status, service: Service) -> dict[str, Any]:
             "p99": rounded(measured.wait_s.p99),
         },
         "service_s": {"p50": rounded(measured.service_s.p50), "p99": rounded(measured.service_s.p99)},
+        "retrying": {"active": status.retrying.active, "images": status.retrying.images},
         "unfinished": {
             "uploads": status.unfinished.uploads,
             "announced_bytes": status.unfinished.bytes,

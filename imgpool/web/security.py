@@ -27,6 +27,7 @@ OPEN_ENDPOINTS = {
 UPLOAD_ENDPOINTS = {"api.upload", "pages.upload", "tus.create", "tus.go_on", "tus.overridden"}
 UPLOADERS_ENDPOINTS = UPLOAD_ENDPOINTS | {
     *("pages.sample", "pages.upload_page", "pages.status_page", "pages.image_page", "pages.delete_image"),
+    *("pages.retry_image", "pages.delete_images", "api.retry", "api.delete_many"),
     *("tus.look", "tus.terminate"),
     *("api.images", "api.image", "api.variant", "api.delete", "api.status"),
 }

@@ -1,6 +1,6 @@
 """Who asks, and what they may. There are two rights, and three ways to have them.
 
-| who | may upload | sees and deletes | may steer: metrics, everything |
+| who | may upload | sees and deletes | may steer: pool, metrics, everything |
 |---|---|---|---|
 | anybody, on a server without a token | yes | all images | yes |
 | holder of the token | yes | all images | yes |

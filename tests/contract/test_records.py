@@ -278,3 +278,33 @@ def test_names_are_data(records: Records) -> None:
     record = records.get(new_image(1).id)
     assert record is not None
     assert record.name == strange
+
+
+def test_a_failed_image_is_tried_again_as_if_never_tried_and_no_other_is(reopen: Reopen) -> None:
+    records = reopen()
+    for number, outcome in ((1, FAILED), (2, DONE)):
+        records.add(new_image(number))
+        records.begin(new_image(number).id, 200.0)
+        records.finish(new_image(number).id, 201.0, outcome)
+    records.add(new_image(3))
+    assert [records.try_again(new_image(number).id) for number in (1, 2, 3, 4)] == [True, False, False, False]
+    assert not records.try_again(new_image(1).id), "queued already"
+    records = reopen()
+    record = records.get(new_image(1).id)
+    assert record is not None
+    assert (record.state, record.attempts, record.error) == ("queued", 0, None)
+    assert (record.started_at, record.finished_at, record.wait_s, record.service_s) == (None, None, None, None)
+    assert [image_id for _, image_id in records.backlog(0, 9)] == [new_image(1).id, new_image(3).id]
+    assert lawful(records.counts())
+
+
+def test_what_had_failed_at_a_moment_is_found_oldest_first(records: Records) -> None:
+    for number, ended in ((1, 201.0), (2, 202.0), (3, 203.0)):
+        records.add(new_image(number))
+        records.begin(new_image(number).id, 200.0)
+        records.finish(new_image(number).id, ended, FAILED if number != 2 else DONE)
+    (first,) = records.failed_until(202.0, 0, 9)
+    assert first[1] == new_image(1).id
+    assert [image_id for _, image_id in records.failed_until(203.0, 0, 9)] == [new_image(1).id, new_image(3).id]
+    assert [image_id for _, image_id in records.failed_until(203.0, first[0], 9)] == [new_image(3).id]
+    assert len(records.failed_until(203.0, 0, 1)) == 1

@@ -173,7 +173,11 @@ class WeighedModel(RuleBasedStateMachine):
         return Item(self.number, weight)
 
     def counted(self, items):
-        return sum(min(item.weight, self.limit) for item in items)
+        return sum(item.weight for item in items)
+
+    def fits(self, item):
+        counted = self.counted(self.in_hand)
+        return self.lifted or not counted or counted + item.weight <= self.limit
 
     def next_one(self):
         """The oldest that may be taken: of those with a weight only the oldest, and only if it fits."""
@@ -181,7 +185,7 @@ class WeighedModel(RuleBasedStateMachine):
         for item in self.items:
             if not item.weight:
                 return item
-            if not heavy_seen and (self.lifted or self.counted([*self.in_hand, item]) <= self.limit):
+            if not heavy_seen and self.fits(item):
                 return item
             heavy_seen = True
         return None
@@ -244,6 +248,11 @@ class WeighedModel(RuleBasedStateMachine):
         assert self.channel.try_send_dropping(item) == (self.items.pop(0) if full else None)
         self.items.append(item)
 
+    @rule(limit=st.integers(1, 9))
+    def change_limit(self, limit):
+        self.channel.set_weight_limit(limit)
+        self.limit = limit
+
     @rule()
     def close(self):
         self.channel.close()
@@ -259,10 +268,9 @@ class WeighedModel(RuleBasedStateMachine):
     def numbers_agree(self):
         stats, weights = self.channel.statistics(), self.channel.weights()
         assert (stats.buffered, stats.reserved) == (len(self.items), len(self.slots))
-        assert weights.in_hand == self.counted(self.in_hand)
-        assert self.lifted or weights.in_hand <= self.limit
+        assert weights.in_hand == min(self.counted(self.in_hand), self.limit)
         heavy = [item for item in self.items if item.weight]
-        fits = not heavy or self.lifted or self.counted([*self.in_hand, heavy[0]]) <= self.limit
+        fits = not heavy or self.fits(heavy[0])
         assert weights.waiting == (0 if fits else len(heavy))
 
 

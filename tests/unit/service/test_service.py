@@ -184,7 +184,7 @@ def test_a_full_queue_refuses_with_a_time_to_come_back(start: Start, images: dic
     told = service.status()
     assert (told.accepting, told.reason) == (False, "no_room")
     assert (told.queue.buffered, told.queue.reserved, told.queue.capacity) == (1, 1, 2)
-    assert told.wait_estimate_s is not None
+    assert told.wait_estimate_s is None, "paused: nobody can say"
     held.discard()
     assert service.status().accepting
     service.pool.resume()

@@ -1,0 +1,97 @@
+/** Steering without a new page: the forms of templates/_steer.html, answered by the API and drawn at once. */
+
+import { setText } from "./format.js";
+
+const panel = document.querySelector("[data-steer]"); // only for those who may
+const many = document.getElementById("many");
+const picked = () => Array.from(document.querySelectorAll('input[name="id"]:checked'));
+
+/** Makes buttons and fields those of a status; what somebody is just typing is left alone. */
+export function drawSteering(status) {
+  if (!panel) return;
+  const { workers, most_workers: most, paused, queue } = status.pool;
+  for (const button of panel.querySelectorAll("[data-step]")) {
+    const wanted = workers + Number(button.dataset.step);
+    button.value = wanted;
+    button.disabled = wanted < 1 || wanted > most;
+  }
+  const places = panel.querySelector("input");
+  if (places !== document.activeElement && Number(places.defaultValue) !== queue.capacity) {
+    places.defaultValue = places.value = queue.capacity;
+  }
+  const pause = panel.querySelector("[data-pause]");
+  pause.value = paused ? "no" : "yes";
+  setText(pause, paused ? "Resume" : "Pause");
+  const retry = panel.querySelector("[data-retry]");
+  const { active, images } = status.retrying;
+  retry.disabled = status.counts.failed === 0 || active;
+  setText(retry, active ? `Retrying: ${images} put back` : "Retry all failed");
+}
+
+async function ask(address, method, body) {
+  const answer = await fetch(address, {
+    method,
+    headers: { Accept: "application/json", ...(body && { "Content-Type": "application/json" }) },
+    body: body && JSON.stringify(body),
+  });
+  const told = await answer.json();
+  if (!answer.ok) throw new Error(told.detail ?? told.title);
+  return told;
+}
+
+function wishOf(form, submitter) {
+  const given = new FormData(form, submitter);
+  if (given.has("paused")) return { paused: given.get("paused") === "yes" };
+  return Object.fromEntries(Array.from(given, ([name, value]) => [name, Number(value)]));
+}
+
+/** Has the forms answered here. `changed(status)` is called with the new status, or with nothing: ask for it. */
+export function steer(changed) {
+  panel?.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const form = event.target;
+    const wrong = panel.querySelector("[data-steer-wrong]");
+    try {
+      if (form.dataset.api) changed(await ask(form.dataset.api, "POST").then(() => undefined));
+      else {
+        form.querySelector("input")?.blur();
+        changed(await ask(panel.dataset.steer, "PATCH", wishOf(form, event.submitter)));
+      }
+      wrong.hidden = true;
+    } catch (error) {
+      setText(wrong, error.message);
+      wrong.hidden = false;
+    }
+  });
+
+  many.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const ids = picked().map((box) => box.value);
+    if (ids.length === 0) return;
+    try {
+      await ask(many.dataset.api, "POST", { ids });
+      for (const id of ids) document.querySelector(`.card[data-id="${CSS.escape(id)}"]`)?.remove();
+      many.querySelector("details").open = false;
+    } finally {
+      count();
+      changed();
+    }
+  });
+
+  const all = many.querySelector("[data-pick-all]");
+  const boxes = () => Array.from(document.querySelectorAll('.cards input[name="id"]'));
+  all.hidden = false;
+  all.addEventListener("click", () => {
+    const on = boxes().some((box) => !box.checked);
+    for (const box of boxes()) box.checked = on;
+    count();
+  });
+
+  function count() {
+    const n = picked().length;
+    setText(many.querySelector("[data-picked]"), n ? `(${n})` : "");
+    setText(all, n && n === boxes().length ? "Select none" : "Select all shown");
+  }
+  document.addEventListener("change", (event) => event.target.name === "id" && count());
+  count();
+}
