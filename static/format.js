@@ -28,6 +28,8 @@ export function bytes(n) {
 
 export const pixels = (width, height) => `${width}${NARROW}×${NARROW}${height}`;
 
+export const FORMATS = { count, rate, seconds, bytes, decimal: (x) => (x === null ? NONE : x.toFixed(2)) };
+
 /** Writes only what changed, so that an update disturbs neither a selection nor a screen reader. */
 export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;

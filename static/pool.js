@@ -1,9 +1,9 @@
 /** Keeps what templates/_pool.html drew true to a status from GET /api/status. Words and markup stay in the template. */
 
-import { bytes, count, rate, seconds, setText } from "./format.js";
+import { FORMATS, count, seconds, setText } from "./format.js";
+import { showTime } from "./times.js";
 
 const SHORT_WAIT_S = 0.05; // as in templates/_pool.html
-const FORMATS = { count, rate, seconds, bytes };
 
 const at = (status, path) => path.split(".").reduce((value, key) => value?.[key], status) ?? null;
 
@@ -19,6 +19,7 @@ export function drawStatus(status, nameOf = () => undefined) {
   for (const node of document.querySelectorAll("[data-channel]")) drawChannel(node, at(status, node.dataset.channel));
   for (const node of document.querySelectorAll("[data-lanes]")) drawLanes(node, status.pool.lanes, nameOf);
   for (const node of document.querySelectorAll("[data-reasons]")) drawReasons(node, status.refused_by);
+  for (const node of document.querySelectorAll("[data-refusals]")) drawRefusals(node, status.refusals);
 }
 
 function drawSummary(root, status) {
@@ -104,6 +105,23 @@ function drawReasons(root, refusedBy) {
   // Another server has counted anew since the page was opened.
   for (const [reason, row] of rows) if (!(reason in refusedBy)) row.remove();
   document.querySelector("[data-none-refused]").hidden = root.children.length > 0;
+}
+
+function drawRefusals(root, refusals) {
+  const blank = document.getElementById("refusal").content.firstElementChild;
+  while (root.children.length > refusals.length) root.lastElementChild.remove();
+  while (root.children.length < refusals.length) root.append(blank.cloneNode(true));
+  root.previousElementSibling.hidden = refusals.length === 0;
+  refusals.forEach(({ at: moment, reason, count: n }, index) => {
+    const row = root.children[index];
+    const part = (name) => row.querySelector(`[data-refusal="${name}"]`);
+    showTime(part("time").firstElementChild, moment);
+    setText(part("count"), count(n));
+    if (row.dataset.reason !== reason) {
+      row.dataset.reason = reason;
+      setText(part("words"), blankReason(reason).querySelector("span").textContent);
+    }
+  });
 }
 
 function blankReason(reason) {

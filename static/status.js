@@ -3,10 +3,12 @@
 import { drawImages } from "./images.js";
 import { SignedOut, fetchIfChanged, watch } from "./poll.js";
 import { drawStatus } from "./pool.js";
+import { updatePlots } from "./plots.js";
 import { drawSteering, steer } from "./steer.js";
 import { showTime } from "./times.js";
 
 const PAUSE_MS = 1000;
+const PLOTS_PAUSE_MS = 3000;
 
 const list = document.querySelector("[data-images]");
 const older = document.querySelector("[data-older]");
@@ -51,4 +53,6 @@ function tell(error) {
 }
 
 steer((status) => (status ? draw(status) : update().catch(tell)));
+watch(updatePlots, { pauseMs: PLOTS_PAUSE_MS, onTrouble: () => {} });
+updatePlots().catch(() => {});
 watch(update, { pauseMs: PAUSE_MS, onTrouble: tell });

@@ -10,11 +10,12 @@ import random
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 RATE_WINDOW_S = 60
 SAMPLES = 1000
+RECENT_REFUSALS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +39,31 @@ class Measured:
     done_per_s: float
     wait_s: Percentiles
     service_s: Percentiles
+    recent_refusals: tuple[Refusals, ...] = ()  # newest first
 
     @property
     def received(self) -> int:
         """Uploads that were decided on, one way or the other."""
         return self.accepted + self.refused
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Counters since the start; received = accepted + refused."""
+
+    received: int
+    refused: int
+    done: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refusals:
+    """Refusals for one reason in one second, the first of them `at` (since the epoch)."""
+
+    at: float
+    reason: str
+    count: int
 
 
 class _Rate:
@@ -73,9 +94,16 @@ class _Rate:
 class Measures:
     """Counts what happens; any thread may call any method."""
 
-    def __init__(self, workers: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        workers: int,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
         self._lock = threading.Lock()
-        self._clock = clock
+        self._clock, self._wall = clock, wall
+        self._recent: deque[Refusals] = deque(maxlen=RECENT_REFUSALS)  # newest last
+        self._ended: deque[tuple[float, float]] = deque(maxlen=SAMPLES)  # wait, service; since somebody took them
         self._workers = workers
         now = clock()
         self._arrivals, self._finished = _Rate(now), _Rate(now)
@@ -100,6 +128,7 @@ class Measures:
         """An upload was turned away."""
         with self._lock:
             self._refused[reason] += 1
+            self._remember(reason, self._wall())
             self._arrivals.count(self._clock())
 
     def finished(self, *, done: bool, wait_s: float | None, service_s: float | None) -> None:
@@ -110,6 +139,8 @@ class Measures:
             else:
                 self._failed += 1
             self._finished.count(self._clock())
+            if wait_s is not None and service_s is not None:
+                self._ended.append((wait_s, service_s))
             if wait_s is not None:
                 self._waits.append(wait_s)
             if service_s is not None:
@@ -128,9 +159,36 @@ class Measures:
                 failed=self._failed,
                 arrivals_per_s=self._arrivals.per_s(now),
                 done_per_s=self._finished.per_s(now),
-                wait_s=_percentiles(self._waits),
-                service_s=_percentiles(self._services),
+                wait_s=percentiles(self._waits),
+                service_s=percentiles(self._services),
+                recent_refusals=tuple(reversed(self._recent)),
             )
+
+    def totals(self) -> Totals:
+        """The counters alone, for whoever asks every second."""
+        with self._lock:
+            refused = self._refused.total()
+            return Totals(self._accepted + refused, refused, self._done, self._failed)
+
+    def take_ended(self) -> list[tuple[float, float]]:
+        """Wait and processing time of the images that ended since the last call, the last thousand at most. For one
+        caller: each is given out once.
+        """
+        with self._lock:
+            ended = list(self._ended)
+            self._ended.clear()
+            return ended
+
+    def _remember(self, reason: str, now: float) -> None:
+        """With the lock held. A flood is one line a second and reason, not a thousand."""
+        for index in range(len(self._recent) - 1, -1, -1):
+            last = self._recent[index]
+            if now - last.at >= 1.0 or now < last.at:
+                break
+            if last.reason == reason:
+                self._recent[index] = Refusals(last.at, reason, last.count + 1)
+                return
+        self._recent.append(Refusals(now, reason, 1))
 
     def estimate_wait_s(self, ahead: int) -> float | None:
         """How long an image would wait with `ahead` images before it: Little's law, W = L / throughput.
@@ -151,7 +209,8 @@ class Measures:
         return min(120, max(1, math.ceil(wait / 2 * random.uniform(1.0, 1.5))))  # noqa: S311 - jitter
 
 
-def _percentiles(samples: deque[float]) -> Percentiles:
+def percentiles(samples: Collection[float]) -> Percentiles:
+    """Of these seconds, by the nearest rank."""
     if not samples:
         return Percentiles(None, None)
     ordered = sorted(samples)

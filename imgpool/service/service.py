@@ -20,6 +20,7 @@ from imgpool.pool import Context, JobSlot, PoolClosed, PoolFull
 from imgpool.service.clock import Clock
 from imgpool.service.engine import Engine
 from imgpool.service.files import Directory, Files
+from imgpool.service.history import History, Sample
 from imgpool.service.measures import Measures
 from imgpool.service.memory import MemoryBudget, choose_budget
 from imgpool.service.ownership import DataDirectoryLock
@@ -47,6 +48,7 @@ class Service:
     measures: Measures
     uploads: Resumable  # from `start` on
     steering: Steering  # from `start` on
+    history: History  # from `start` on
 
     clock: Callable[[], float] = staticmethod(time.monotonic)  # by which uploads stand still
 
@@ -127,6 +129,7 @@ class Service:
             self._stopping.cancel("the server stops")
             self.uploads.stop()
             self.steering.stop()
+            self.history.stop()
             left = self._engine.stop(self.settings.drain_timeout_s if timeout_s is None else timeout_s)
             if self._retention is not None:
                 self._retention.join()
@@ -177,6 +180,8 @@ class Service:
         engine.start()
         self.uploads.start()
         self.steering = Steering(engine, self.records, self.files, self._reserve, self._take_budget, self.budget)
+        self.history = History(engine.pool.statistics, self.measures)
+        self.history.start()
         return engine
 
     def _take_budget(self, budget: MemoryBudget, workers: int) -> None:
@@ -370,6 +375,11 @@ class Service:
             free_bytes=self._free_bytes(),
             uptime_s=now - self._started_at,
         )
+
+    def samples(self, since: float) -> list[Sample]:
+        """Those of the last five minutes that were taken after a moment (since the epoch). Raises `Draining`."""
+        self._running()
+        return self.history.since(since)
 
     # Removal
 

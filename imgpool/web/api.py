@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from importlib import resources
 from typing import Any, cast
 
@@ -16,7 +17,7 @@ from imgpool.web.admission import Admission
 from imgpool.web.metrics import metrics_text
 from imgpool.web.problems import problem, problem_fields, refusal_response, with_retry_after
 from imgpool.web.receive import Received, receive
-from imgpool.web.represent import image_json, image_url
+from imgpool.web.represent import history_json, image_json, image_url
 from imgpool.web.sight import (
     delete_visible,
     images_by_id,
@@ -120,6 +121,18 @@ def delete(image_id: str) -> Response:
 def status() -> Response:
     """The whole service at a glance; answered with 304 when nothing changed since the ETag."""
     return jsonify_with_etag(told_status(), unless_changed="uptime_s")
+
+
+@api.get("/api/history")
+def history() -> Response:
+    """The last five minutes, a sample a second, of which `since` leaves out the earlier ones."""
+    try:
+        since = float(request.args.get("since", "0"))
+    except ValueError:
+        since = math.nan
+    if not math.isfinite(since):
+        return problem(400, "Bad query", "since is a number of seconds since 1970.")
+    return jsonify_with_etag(history_json(service().samples(since)))
 
 
 @api.get("/metrics")

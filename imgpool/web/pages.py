@@ -104,6 +104,7 @@ def status_page() -> str | Response:
     return render_template(
         "status.html",
         status=told_status(),
+        samples=service().samples(0),
         images=images,
         next=following,
         state=state,

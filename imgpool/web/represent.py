@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any
 
 from imgpool.service import ImageRecord, Service, Status
+from imgpool.service.history import Sample
 
 
 def image_json(image: ImageRecord) -> dict[str, Any]:
@@ -85,6 +87,9 @@ def status_json(status: Status, service: Service) -> dict[str, Any]:
             "refused": measured.refused,
         },
         "refused_by": measured.refused_by,
+        "refusals": [
+            {"at": timestamp(each.at), "reason": each.reason, "count": each.count} for each in measured.recent_refusals
+        ],
         "rates": {
             "arrivals_per_s": rounded(measured.arrivals_per_s),
             "done_per_s": rounded(measured.done_per_s),
@@ -120,6 +125,16 @@ def status_json(status: Status, service: Service) -> dict[str, Any]:
         },
         "uptime_s": round(status.uptime_s),
     }
+
+
+def history_json(samples: list[Sample]) -> dict[str, Any]:
+    """Samples as columns, as `GET /api/history` tells them: a third of the size of as many objects."""
+    names = [field.name for field in fields(Sample)]
+    return {"samples": {name: [_short(getattr(sample, name)) for sample in samples] for name in names}}
+
+
+def _short(number: float | None) -> float | None:
+    return rounded(number) if isinstance(number, float) else number
 
 
 def image_url(image_id: str) -> str:

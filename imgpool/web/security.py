@@ -29,7 +29,7 @@ UPLOADERS_ENDPOINTS = UPLOAD_ENDPOINTS | {
     *("pages.sample", "pages.upload_page", "pages.status_page", "pages.image_page", "pages.delete_image"),
     *("pages.retry_image", "pages.delete_images", "api.retry", "api.delete_many"),
     *("tus.look", "tus.terminate"),
-    *("api.images", "api.image", "api.variant", "api.delete", "api.status"),
+    *("api.images", "api.image", "api.variant", "api.delete", "api.status", "api.history"),
 }
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' data: blob:; base-uri 'none'; form-action 'self'; "

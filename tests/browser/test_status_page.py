@@ -177,3 +177,55 @@ def test_a_deleted_image_leaves_an_open_status_page(open_page: OpenPage, server:
     assert connection.getresponse().status == 204
     connection.close()
     expect(page.locator(".card")).to_have_count(0)
+
+
+def test_steering_is_seen_at_once_and_says_what_is_not_possible(open_page: OpenPage, tmp_path: Path) -> None:
+    with Server(tmp_path / "d", "--workers", "1", "--queue-capacity", "8", "--decode-memory-bytes", "384MiB") as server:
+        page = open_page(f"{server.url}/status")
+        page.evaluate("window.sameDocument = true")
+        page.get_by_role("button", name="One worker more").click()
+        expect(page.locator(".lane")).to_have_count(2)
+        expect(page.get_by_role("button", name="One worker more")).to_be_disabled()
+        page.get_by_label("Places in the queue").last.fill("5")
+        page.get_by_label("Places in the queue").last.press("Enter")
+        expect(page.locator('[data-channel="pool.queue"] .place')).to_have_count(5)
+        page.get_by_role("button", name="Pause").press("Enter")
+        expect(page.get_by_role("heading", level=1)).to_have_text("The pool is paused")
+        server.upload((SAMPLES / "hostile" / "truncated.jpg").read_bytes(), "cut.jpg")
+        expect(page.locator('[data-channel="pool.queue"] .place[data-place="buffered"]')).to_have_count(1)
+        page.get_by_role("button", name="Resume").click()
+        expect(page.locator('.card[data-state="failed"]')).to_have_count(1)
+        page.get_by_role("button", name="Retry all failed").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("Accepting uploads")
+        assert page.evaluate("window.sameDocument") is True
+        plain = open_page(f"{server.url}/status", java_script_enabled=False)
+        plain.get_by_role("button", name="One worker fewer").click()
+        expect(plain.locator(".lane")).to_have_count(1)
+        plain.get_by_role("button", name="Pause").click()
+        expect(plain.get_by_role("heading", level=1)).to_have_text("The pool is paused")
+
+
+def test_many_images_are_ticked_and_deleted(open_page: OpenPage, server: Server, samples: list[Path]) -> None:
+    for name in ("one.jpg", "two.jpg", "three.jpg"):
+        server.upload(samples[1].read_bytes(), name)
+    server.wait_until_settled()
+    page = open_page(f"{server.url}/status")
+    page.get_by_role("checkbox", name="Select one.jpg").check()
+    page.get_by_role("checkbox", name="Select three.jpg").check()
+    page.get_by_text("Delete selected images (2)").click()
+    page.get_by_role("button", name="Delete for good").click()
+    expect(page.locator(".card-name")).to_have_text(["two.jpg"])
+    expect(page.locator('.sums [data-field="counts.deleted"]')).to_have_text("2")
+
+
+def test_the_last_five_minutes_are_drawn_and_told_in_a_table(open_page: OpenPage, server: Server) -> None:
+    server.upload(b"This is not a picture. " * 50, "not.jpg")
+    page = open_page(f"{server.url}/status")
+    expect(page.locator(".figure canvas")).to_have_count(5)
+    expect(page.locator('[data-series="capacity"] [data-now]')).to_have_text("64")
+    expect(page.locator('[data-series="refused_per_s"] [data-most]')).not_to_have_text("0/s")
+    expect(page.locator(".latest li")).to_contain_text("not an accepted image format")
+    inked = """(canvas) => canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data.some((each) => each)"""
+    assert page.locator('[data-figure="memory"] canvas').evaluate(inked)
+    plain = open_page(f"{server.url}/status", java_script_enabled=False)
+    expect(plain.locator('[data-series="capacity"] [data-now]')).to_have_text("64")

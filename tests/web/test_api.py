@@ -354,3 +354,25 @@ def test_images_by_their_ids_with_their_place_in_the_queue(web: Make, images: di
     assert site.client.get(f"/api/images?ids={ids[0]}", headers={"If-None-Match": "x"}).status_code == 200
     for bad in ("", "x", f"{ids[0]},", ",".join([ids[0]] * 101), ids[0].upper()):
         assert site.client.get(f"/api/images?ids={bad}").status_code == 400, bad
+
+
+def test_the_history_is_told_as_columns_and_what_is_known_is_left_out(web: Callable[..., Web]) -> None:
+    site = web()
+    site.service.until(lambda: len(site.service.samples(0)) >= 1)
+    told = site.client.get("/api/history").json["samples"]
+    assert len({len(values) for values in told.values()}) == 1
+    assert told["capacity"][0] == 8
+    last = told["at"][-1]
+    assert all(at > last for at in site.client.get(f"/api/history?since={last}").json["samples"]["at"])
+    for wrong in ("now", "nan", "inf"):
+        assert site.client.get(f"/api/history?since={wrong}").status_code == 400
+
+
+def test_the_latest_refusals_are_told_newest_first(web: Callable[..., Web], images: dict[str, bytes]) -> None:
+    site = web()
+    for body in (images["text"], images["text"], images["bomb"]):
+        site.raw(body)
+    told = site.status()["refusals"]
+    assert [each["reason"] for each in told[:1]] == ["header_over_limit"]
+    assert sum(each["count"] for each in told) == 3
+    assert "Latest" in site.client.get("/status").text
