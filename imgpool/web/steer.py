@@ -35,9 +35,12 @@ def steer_pool() -> Response:
     return jsonify(told_status())
 
 
-@api.post("/api/images/<image_id>/retry")
-def retry(image_id: str) -> Response:
+@api.post("/api/retries")
+def retry() -> Response:
     """Put a failed image back into the queue, for a slot like any upload's."""
+    image_id = _json_object().get("id")
+    if not isinstance(image_id, str):
+        raise NotAllowed("Send an object with id: the ID of a failed image.")
     record = visible(image_id)
     if record is None:
         return no_such_image()
@@ -48,7 +51,7 @@ def retry(image_id: str) -> Response:
     return response
 
 
-@api.post("/api/images/retry")
+@api.post("/api/retries/all")
 def retry_all() -> Response:
     """Put all failed images back, as room comes."""
     response = jsonify({"failed": service().steering.retry_all()})
@@ -56,7 +59,7 @@ def retry_all() -> Response:
     return response
 
 
-@api.post("/api/images/delete")
+@api.post("/api/deletions")
 def delete_many() -> Response:
     """Delete the images whose IDs are given; those that are not there are named."""
     ids = _json_object().get("ids")

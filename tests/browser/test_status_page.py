@@ -225,7 +225,8 @@ def test_the_last_five_minutes_are_drawn_and_told_in_a_table(open_page: OpenPage
     expect(page.locator('[data-series="capacity"] [data-now]')).to_have_text("64")
     expect(page.locator('[data-series="refused_per_s"] [data-most]')).not_to_have_text("0/s")
     expect(page.locator(".latest li")).to_contain_text("not an accepted image format")
-    inked = """(canvas) => canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data.some((each) => each)"""
+    inked = """(canvas) => canvas.getContext("2d")
+        .getImageData(0, 0, canvas.width, canvas.height).data.some((each) => each)"""
     assert page.locator('[data-figure="memory"] canvas').evaluate(inked)
     plain = open_page(f"{server.url}/status", java_script_enabled=False)
     expect(plain.locator('[data-series="capacity"] [data-now]')).to_have_text("64")

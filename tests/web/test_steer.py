@@ -64,26 +64,26 @@ def test_a_failed_image_is_retried_by_program_and_by_form(web: Make, images: dic
     site = web(workers=1)
     failed, done = site.done(images["truncated"]), site.done(images["tiny"])
     assert "Try again" in site.client.get(f"/images/{failed}").text
-    answer = site.client.post(f"/api/images/{failed}/retry")
+    answer = site.client.post("/api/retries", json={"id": failed})
     assert (answer.status_code, answer.json["id"]) == (202, failed)
     site.service.settled()
     answer = site.client.post(f"/images/{failed}/retry")
     assert (answer.status_code, answer.headers["Location"]) == (303, f"/images/{failed}")
     site.service.settled()
-    assert site.client.post("/api/images/retry").json == {"failed": 1}
+    assert site.client.post("/api/retries/all").json == {"failed": 1}
     assert site.client.post("/images/retry").headers["Location"] == "/status"
     site.service.until(lambda: not site.status()["retrying"]["active"])
     assert site.service.settled().failed == 1
-    assert site.client.post(f"/api/images/{done}/retry").status_code == 409
+    assert site.client.post("/api/retries", json={"id": done}).status_code == 409
     assert site.client.post(f"/images/{done}/retry").status_code == 409
-    assert site.client.post(f"/api/images/{'0' * 32}/retry").status_code == 404
+    assert site.client.post("/api/retries", json={"id": "0" * 32}).status_code == 404
 
 
 def test_a_retry_without_room_is_refused_as_an_upload_is(web: Make, images: dict[str, bytes]) -> None:
     site = web(workers=1, queue_capacity=1)
     failed = site.done(images["truncated"])
     held = site.service.admit()
-    answer = site.client.post(f"/api/images/{failed}/retry")
+    answer = site.client.post("/api/retries", json={"id": failed})
     assert (answer.status_code, answer.json["type"]) == (503, "/problems/no-room")
     assert int(answer.headers["Retry-After"]) >= 1
     held.discard()
@@ -93,13 +93,13 @@ def test_a_retry_without_room_is_refused_as_an_upload_is(web: Make, images: dict
 def test_many_are_deleted_at_once_and_those_that_are_not_there_are_named(web: Make, images: dict[str, bytes]) -> None:
     site = web(workers=1)
     first, second, third = (site.done(images["tiny"]) for _ in range(3))
-    answer = site.client.post("/api/images/delete", json={"ids": [first, "nothing", first]})
+    answer = site.client.post("/api/deletions", json={"ids": [first, "nothing", first]})
     assert answer.json == {"deleted": [first], "missing": ["nothing"]}
     answer = site.client.post("/images/delete?state=done", data={"id": [second, third]})
     assert (answer.status_code, answer.headers["Location"]) == (303, "/status?state=done")
     assert site.service.records.counts().deleted == 3
     for wrong in ({"ids": []}, {"ids": [1]}, {"ids": ["a"] * 1001}, {}):
-        assert site.client.post("/api/images/delete", json=wrong).status_code == 400
+        assert site.client.post("/api/deletions", json=wrong).status_code == 400
 
 
 def test_who_may_not_steer_sees_no_panel_and_retries_and_deletes_only_their_own(
@@ -114,14 +114,14 @@ def test_who_may_not_steer_sees_no_panel_and_retries_and_deletes_only_their_own(
 
     owners, programs = upload(headers=STEER), upload(headers=UPLOAD)
     assert 'data-steer="' not in site.client.get("/status").text
-    for method, path in (("PATCH", "/api/pool"), ("POST", "/pool"), ("POST", "/api/images/retry")):
+    for method, path in (("PATCH", "/api/pool"), ("POST", "/pool"), ("POST", "/api/retries/all")):
         assert site.client.open(path, method=method, headers=UPLOAD, json={"paused": True}).status_code == 403
         assert site.client.open(path, method=method, json={"paused": True}).status_code == 401
-    assert site.client.post(f"/api/images/{programs}/retry", headers=UPLOAD).status_code == 202
-    assert site.client.post(f"/api/images/{owners}/retry", headers=UPLOAD).status_code == 404
+    assert site.client.post("/api/retries", json={"id": programs}, headers=UPLOAD).status_code == 202
+    assert site.client.post("/api/retries", json={"id": owners}, headers=UPLOAD).status_code == 404
     site.service.settled()
     both = {"ids": [owners, programs]}
-    assert site.client.post("/api/images/delete", json=both, headers=UPLOAD).json["deleted"] == [programs]
+    assert site.client.post("/api/deletions", json=both, headers=UPLOAD).json["deleted"] == [programs]
     assert site.client.patch("/api/pool", headers=STEER, json={"paused": False}).status_code == 200
 
 
