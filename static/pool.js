@@ -117,8 +117,8 @@ function drawRefusals(root, refusals) {
     const part = (name) => row.querySelector(`[data-refusal="${name}"]`);
     showTime(part("time").firstElementChild, moment);
     setText(part("count"), count(n));
-    if (row.dataset.reason !== reason) {
-      row.dataset.reason = reason;
+    if (row.dataset.refusedFor !== reason) {
+      row.dataset.refusedFor = reason;
       setText(part("words"), blankReason(reason).querySelector("span").textContent);
     }
   });

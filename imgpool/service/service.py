@@ -179,7 +179,9 @@ class Service:
         )
         engine.start()
         self.uploads.start()
-        self.steering = Steering(engine, self.records, self.files, self._reserve, self._take_budget, self.budget)
+        self.steering = Steering(
+            engine, self.records, self.files, self._reserve, self._take_budget, self.budget, self._clock
+        )
         self.history = History(engine.pool.statistics, self.measures)
         self.history.start()
         return engine

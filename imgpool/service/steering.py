@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from imgpool.config import FIELDS
 from imgpool.errors import NotAllowed, Refused
 from imgpool.pool import Context, JobSlot, PoolClosed
+from imgpool.service.clock import Clock
 from imgpool.service.engine import Engine
 from imgpool.service.files import Files
 from imgpool.service.memory import MemoryBudget
@@ -47,7 +47,9 @@ class Steering:
         reserve: Callable[[], JobSlot[str]],
         take_budget: Callable[[MemoryBudget, int], None],
         budget: MemoryBudget,
+        clock: Clock,
     ) -> None:
+        self._clock = clock
         self._engine, self._records, self._files = engine, records, files
         self._reserve, self._take_budget = reserve, take_budget
         self._budget = budget
@@ -140,7 +142,7 @@ class Steering:
         """
         failed = self._records.counts().failed
         with self._lock:
-            self._failed_until = time.time()
+            self._failed_until = self._clock.latest()  # as the engine tells the end of an image
             if failed and self._retrier is None and not self._stopping.done:
                 self._put_back = 0
                 self._retrier = threading.Thread(target=self._retry_all, name="imgpool-retrier", daemon=True)
