@@ -8,8 +8,8 @@ Everything bounded, everything counted, nothing but the standard library, and no
         ...  # one thread submits; another iterates over pool.results
 
 Read in this order. A channel: errors, context, slot, waiting, statistics, channel, weighed. A pool: events, lane,
-books (the one lock, and all that it guards), announcer, crew, door, pool. A team, whose deadlocks are diagnosed:
-diagnosis, roster, team_channel, team_pool, team.
+books (the one lock, and all that it guards), announcer, crew, door, pool. And, for programs whose deadlocks are to be
+diagnosed, the package `team`.
 """
 
 from imgpool.pool.channel import Channel

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from imgpool.pool.diagnosis import Mistake, Wait
+    from imgpool.pool.team.diagnosis import Mistake, Wait
 
 
 class PoolError(Exception):

@@ -93,7 +93,7 @@ class WorkerPool(Generic[P, R]):
         self._crew = Crew(handler, job_timeout_s, self._jobs, self.results, self._books, announcer)
         self._door = Door(name, policy, self._jobs, self.results, self._books, self._crew, announcer)
 
-    # What a pool is made of; a team's pool (see `imgpool.pool.team_pool`) takes other channels and threads. They must
+    # What a pool is made of; a team's pool (see `imgpool.pool.team.pool`) takes other channels and threads. They must
     # not lead back to the pool, which could not be thrown away otherwise.
     _make_thread: Callable[..., threading.Thread] = threading.Thread
 

@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeVar
 
 import imgpool.pool
 from imgpool.pool import Channel, Context, DeadlockError, Event, Team, WorkerPool
-from imgpool.pool.team_channel import TeamChannel
+from imgpool.pool.team.channel import TeamChannel
 
 P = TypeVar("P")
 R = TypeVar("R")

@@ -14,12 +14,12 @@ from types import TracebackType
 from typing import Any, TypeVar, cast
 
 import imgpool.pool.pool
-import imgpool.pool.team_pool
+import imgpool.pool.team.pool
 from imgpool.learn.lab.record import Record, label
 from imgpool.pool import Channel
 from imgpool.pool.channel import _A_SLOT
 from imgpool.pool.slot import NOTHING
-from imgpool.pool.team_channel import TeamChannel
+from imgpool.pool.team.channel import TeamChannel
 from imgpool.pool.waiting import Line, Waiter
 
 T = TypeVar("T")
@@ -151,7 +151,7 @@ def watch_channels(record: Record) -> None:
     Watched.record = record
     for room in (imgpool.pool, imgpool.pool.pool):
         vars(room)["Channel"] = Watched
-    vars(imgpool.pool.team_pool)["TeamChannel"] = _WatchedTeamChannel
+    vars(imgpool.pool.team.pool)["TeamChannel"] = _WatchedTeamChannel
     imgpool.pool.Team.channel_type = _WatchedTeamChannel
 
 

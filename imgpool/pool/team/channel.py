@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import Any, Literal, TypeVar
 
 from imgpool.pool.channel import _A_SLOT, Channel
-from imgpool.pool.diagnosis import Ends, Wait, told
 from imgpool.pool.lane import Intake
-from imgpool.pool.roster import Blocked, Roster
 from imgpool.pool.slot import Slot
+from imgpool.pool.team.diagnosis import Ends, Wait, told
+from imgpool.pool.team.roster import Blocked, Roster
 from imgpool.pool.waiting import Line, Waiter
 
 T = TypeVar("T")

@@ -22,8 +22,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from imgpool.pool.diagnosis import Wait, diagnose
 from imgpool.pool.errors import DeadlockError, NotInTeam
+from imgpool.pool.team.diagnosis import Wait, diagnose
 
 
 @dataclass(frozen=True)

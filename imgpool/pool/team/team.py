@@ -26,9 +26,9 @@ from imgpool.pool.channel import Channel
 from imgpool.pool.context import Context
 from imgpool.pool.errors import DeadlockError
 from imgpool.pool.pool import WorkerPool
-from imgpool.pool.roster import Member, Roster, TeamThread
-from imgpool.pool.team_channel import TeamChannel
-from imgpool.pool.team_pool import TeamPool
+from imgpool.pool.team.channel import TeamChannel
+from imgpool.pool.team.pool import TeamPool
+from imgpool.pool.team.roster import Member, Roster, TeamThread
 
 P = TypeVar("P")
 R = TypeVar("R")

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 from imgpool.pool.channel import Channel
 from imgpool.pool.events import DrainReport
 from imgpool.pool.pool import WorkerPool
-from imgpool.pool.roster import Roster
-from imgpool.pool.team_channel import TeamChannel
+from imgpool.pool.team.channel import TeamChannel
+from imgpool.pool.team.roster import Roster
 
 P = TypeVar("P")
 R = TypeVar("R")
