@@ -42,6 +42,7 @@ THREADS_AT_START = 128
 SPARE_THREADS = 32  # for status, pages and refusals, beside one for each upload that is admitted
 ACCEPTS_IN_A_ROW = 64  # then those that are there already have their turn
 LEAST_DRAIN_S = 1
+LIMITED_S = 5.0
 LINGER_AT_STOP_S = 1.0
 REFUSED_TO_START = 3  # gunicorn's own exit status for a worker that cannot boot: the master stops, too
 NO_MORE_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
@@ -61,6 +62,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
         self._connections: weakref.WeakSet[Connection] = weakref.WeakSet()
         self._serving = threading.local()  # .connection: whose request this thread serves
         self._asked_to_stop_at: float | None = None
+        self._limited_until = 0.0  # no descriptor was left: fewer connections than set, until then
         self._crowd = False  # more connections wait than were taken in this round
         self._at_once = False
         self._at_once_read, self._at_once_write = os.pipe()  # a signal handler may write, and take no lock
@@ -195,6 +197,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
         self._lingering.expire(now)
         self._front.retry()
         self._have_threads_for_the_queue()
+        if now >= self._limited_until:
+            self.worker_connections = self.cfg.worker_connections
         if self.nr_conns >= self.worker_connections:
             self._lingering.evict() or self._arrivals.evict() or self._bodies.evict()
         if self._at_once:
@@ -219,9 +223,12 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
         self._lingering.drop()
 
     def _no_more_files(self) -> None:
-        """No descriptor is left, although some were kept free (`descriptors`): as many clients as now are the limit."""
+        """No descriptor is left, although some were kept free (`descriptors`): for a while no more clients than now.
+        Then it is tried again, since whatever took the descriptors may have let go of them.
+        """
         log.error("no file descriptor is left for another connection: raise the limit (ulimit -n)")
         self.worker_connections = max(1, self.nr_conns)
+        self._limited_until = time.monotonic() + LIMITED_S
 
     # The end
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import http.client
 import json
+import resource
 import socket
 import sys
 import time
@@ -287,3 +289,30 @@ def test_silent_connections_make_way_when_descriptors_run_out(tmp_path: Path) ->
         print(f"\n400 silent connections at a limit of 256 open files: 202 after {1000 * took:.0f} ms")
         assert took < 2
         assert not [line for line in server.log if "file descriptor" in line or "Traceback" in line]
+
+
+def test_connections_are_taken_again_when_descriptors_are_there_again(tmp_path: Path) -> None:
+    def ten_are_kept(server: Server) -> bool:
+        with ExitStack() as stack:
+            clients = [stack.enter_context(closing(connect(server))) for _ in range(10)]
+            try:
+                for client in [*clients, *clients]:  # each twice: it was kept while the others came
+                    client.sendall(GET)
+                    if read_answer(client, "GET")[0] != 200:
+                        return False
+            except (OSError, http.client.HTTPException):  # let go of, to make room
+                return False
+            return True
+
+    with Server(tmp_path / "data", "--workers", "1") as server:
+        process = server.gunicorn_process()
+        usual = process.rlimit(resource.RLIMIT_NOFILE)
+        process.rlimit(resource.RLIMIT_NOFILE, (3, usual[1]))
+        with closing(connect(server)) as client:
+            client.sendall(GET)
+            wait_for(lambda: any("no file descriptor" in line for line in server.log), "the log to say it")
+            process.rlimit(resource.RLIMIT_NOFILE, usual)
+            assert read_answer(client, "GET")[0] == 200, "who waited meanwhile is served"
+        wait_for(lambda: ten_are_kept(server), "as many connections as before")
+        assert server.upload(photo(320, 240))[0] == 202
+        server.wait_until_settled()
