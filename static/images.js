@@ -4,12 +4,17 @@ import { bytes, pixels, setText } from "./format.js";
 import { pageOf } from "./pool.js";
 import { showTime } from "./times.js";
 
-/** Makes the cards of `list` those of `images`, in that order. A card that has the focus is never taken away. */
-export function drawImages(list, images) {
+/**
+ * Makes the cards of `list` those of `images`, in that order. A card that has the focus is never taken away. With
+ * `keepOlder`, cards behind the last of `images` stay: others follow below, and there must be no gap.
+ */
+export function drawImages(list, images, { keepOlder = false } = {}) {
+  const last = images.length && keepOlder ? Number(images.at(-1).cursor) : 0;
   const cards = new Map(Array.from(list.children, (card) => [card.dataset.id, card]));
   const wanted = new Set(images.map((image) => image.id));
   for (const [id, card] of cards) {
-    if (!wanted.has(id) && !card.contains(document.activeElement)) card.remove();
+    const stays = wanted.has(id) || card.contains(document.activeElement) || Number(card.dataset.cursor) < last;
+    if (!stays) card.remove();
   }
   const blank = document.getElementById("card").content.firstElementChild;
   let next = list.firstElementChild;
@@ -27,6 +32,7 @@ function drawCard(card, image) {
   const part = (name) => card.querySelector(`[data-card="${name}"]`);
   if (card.dataset.id !== image.id) {
     card.dataset.id = image.id;
+    card.dataset.cursor = image.cursor;
     card.querySelector("a").href = pageOf(image.id);
     part("name").title = image.name;
     const pick = card.querySelector("input");

@@ -1,13 +1,14 @@
-/** The status page keeps itself up to date: one GET of the status and one of the images a second. */
+/** The status page keeps itself up to date: the pool within a second, the images at every other look. */
 
-import { drawImages } from "./images.js";
+import { PAGE, endless } from "./endless.js";
 import { SignedOut, fetchIfChanged, watch } from "./poll.js";
 import { drawStatus } from "./pool.js";
 import { updatePlots } from "./plots.js";
 import { drawSteering, steer } from "./steer.js";
 import { showTime } from "./times.js";
+import { showInTab } from "./tab.js";
 
-const PAUSE_MS = 1000;
+const PAUSE_MS = 700; // with an answer that is a quarter of a second old, still within a second
 const PLOTS_PAUSE_MS = 3000;
 
 const list = document.querySelector("[data-images]");
@@ -16,23 +17,44 @@ const root = document.documentElement.dataset;
 const names = new Map();
 let fresh = new Date();
 
-function imagesAddress() {
-  const query = new URLSearchParams();
-  if (list.dataset.state) query.set("state", list.dataset.state);
-  if (list.dataset.cursor) query.set("cursor", list.dataset.cursor);
-  if (list.dataset.limit) query.set("limit", list.dataset.limit);
-  return `${list.dataset.source}?${query}`;
+let looks = 0;
+
+const { source, state } = list.dataset;
+const first = { cursor: list.dataset.cursor, limit: list.dataset.limit || PAGE };
+
+function imagesAddress({ cursor, limit }) {
+  const query = new URLSearchParams({ watch: "" });
+  if (state) query.set("state", state);
+  if (cursor) query.set("cursor", cursor);
+  if (limit) query.set("limit", limit);
+  return `${source}?${query}`;
 }
 
+function know(images) {
+  for (const image of images) names.set(image.id, image.name);
+}
+
+const images = endless({
+  newest: list,
+  below: document.querySelector("[data-below]"),
+  end: document.querySelector("[data-end]"),
+  addressOf: (cursor, limit) => imagesAddress({ cursor, limit }),
+  known: know,
+});
+older.hidden = true; // the list goes on by itself
+
 async function update() {
-  const [status, page] = await Promise.all([fetchIfChanged(list.dataset.status), fetchIfChanged(imagesAddress())]);
+  const alsoImages = looks++ % 2 === 0;
+  const [status, page] = await Promise.all([
+    fetchIfChanged(`${list.dataset.status}?watch`),
+    alsoImages ? fetchIfChanged(imagesAddress(first)) : null,
+    alsoImages ? images.refresh() : null,
+  ]);
   if (page) {
     names.clear();
-    for (const image of page.images) names.set(image.id, image.name);
-    drawImages(list, page.images);
+    know(page.images);
+    images.draw(page.images, page.next);
     document.querySelector("[data-empty]").hidden = page.images.length > 0;
-    older.hidden = page.next === null;
-    if (page.next !== null) older.href = older.dataset.href.replace("CURSOR", encodeURIComponent(page.next));
   }
   if (status) draw(status);
   fresh = new Date();
@@ -41,6 +63,7 @@ async function update() {
 function draw(status) {
   drawStatus(status, (id) => names.get(id));
   drawSteering(status);
+  showInTab(status);
 }
 
 function tell(error) {
@@ -52,7 +75,11 @@ function tell(error) {
   root.stale = error ? "yes" : "no";
 }
 
-steer((status) => (status ? draw(status) : update().catch(tell)));
+steer((status) => {
+  looks = 0;
+  return status ? draw(status) : update().catch(tell);
+});
+update().catch(tell);
 watch(updatePlots, { pauseMs: PLOTS_PAUSE_MS, onTrouble: () => {} });
 updatePlots().catch(() => {});
 watch(update, { pauseMs: PAUSE_MS, onTrouble: tell });

@@ -1,7 +1,7 @@
 /** Times in the reader's zone: the server writes UTC into every <time datetime>. */
 
-const full = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
-const clock = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
+const full = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
 
 /** Writes a <time> in the reader's zone; the date only when it is not today. */
 export function showTime(node, iso = node.dateTime) {

@@ -36,6 +36,7 @@ from imgpool.web.problems import http_error, refusal_response, store_error
 from imgpool.web.proxies import TrustedProxies
 from imgpool.web.reach import check_reach
 from imgpool.web.security import Guard, protect
+from imgpool.web.shared import Shared
 from imgpool.web.steer import not_allowed
 from imgpool.web.tus import tus
 from imgpool.web.visitors import Visitors
@@ -55,6 +56,7 @@ def create_app(settings: Settings | None = None, service: Service | None = None)
     app.wsgi_app = proxies  # type: ignore[method-assign]
     app.extensions["imgpool"] = service
     app.extensions["imgpool.admission"] = admission
+    app.extensions["imgpool.shared"] = Shared()
     app.session_interface = _Cookies()
     key = "" if service.settings.token is None else secret_key(service.settings.data_dir)
     app.config.update(

@@ -18,6 +18,7 @@ from imgpool.web.metrics import metrics_text
 from imgpool.web.problems import problem, problem_fields, refusal_response, with_retry_after
 from imgpool.web.receive import Received, receive
 from imgpool.web.represent import history_json, image_json, image_url
+from imgpool.web.shared import for_watchers
 from imgpool.web.sight import (
     delete_visible,
     images_by_id,
@@ -66,19 +67,23 @@ def images() -> Response:
     """A page of images, newest first; or the images that are asked for."""
     try:
         if (ids := request.args.get("ids")) is not None:
-            return jsonify_with_etag({"images": images_by_id(ids), "next": None})
+            return cast(Response, tagged({"images": images_by_id(ids), "next": None}).make_conditional(request))
         state, limit, before = page_arguments()
     except ValueError as error:
         return problem(400, "Bad query", str(error))
-    page, following = page_of_images(state, limit, before)
-    return jsonify_with_etag({"images": page, "next": following})
+
+    def page() -> Response:
+        found, following = page_of_images(state, limit, before)
+        return tagged({"images": found, "next": following})
+
+    return for_watchers(page)
 
 
 @api.get("/api/images/<image_id>")
 def image(image_id: str) -> Response:
     """One image."""
     record = visible(image_id)
-    return jsonify_with_etag(image_json(record)) if record else no_such_image()
+    return for_watchers(lambda: tagged(image_json(record))) if record else no_such_image()
 
 
 def no_such_image() -> Response:
@@ -120,7 +125,7 @@ def delete(image_id: str) -> Response:
 @api.get("/api/status")
 def status() -> Response:
     """The whole service at a glance; answered with 304 when nothing changed since the ETag."""
-    return jsonify_with_etag(told_status(), unless_changed="uptime_s")
+    return for_watchers(lambda: tagged(told_status(), unless_changed="uptime_s"))
 
 
 @api.get("/api/history")
@@ -132,7 +137,7 @@ def history() -> Response:
         since = math.nan
     if not math.isfinite(since):
         return problem(400, "Bad query", "since is a number of seconds since 1970.")
-    return jsonify_with_etag(history_json(service().samples(since)))
+    return for_watchers(lambda: tagged(history_json(service().samples(since))))
 
 
 @api.get("/metrics")
@@ -168,10 +173,10 @@ def openapi() -> Response:
     return Response(resources.files(__package__).joinpath("openapi.json").read_bytes(), mimetype="application/json")
 
 
-def jsonify_with_etag(value: dict[str, Any], *, unless_changed: str | None = None) -> Response:
+def tagged(value: dict[str, Any], *, unless_changed: str | None = None) -> Response:
     """JSON that a poller revalidates for the price of a 304. `unless_changed` names a key that the ETag ignores."""
     compared = {key: each for key, each in value.items() if key != unless_changed}
     response = jsonify(value)
     response.set_etag(hashlib.blake2b(json.dumps(compared).encode(), digest_size=16).hexdigest())
     response.headers["Cache-Control"] = "no-cache"
-    return cast(Response, response.make_conditional(request))
+    return response

@@ -28,6 +28,7 @@ def image_json(image: ImageRecord) -> dict[str, Any]:
         "attempts": image.attempts,
         "error": image.error,
         "url": image_url(image.id),
+        "cursor": str(image.sequence),
         "variants": [
             {
                 "name": variant.name,

@@ -17,6 +17,7 @@ from imgpool.web.api import api, no_such_image
 from imgpool.web.pages import pages
 from imgpool.web.problems import problem
 from imgpool.web.represent import image_json
+from imgpool.web.shared import shared
 from imgpool.web.sight import delete_visible, service, told_status, visible
 
 MOST_BYTES = 128 * 1024
@@ -66,6 +67,7 @@ def delete_many() -> Response:
     if not (isinstance(ids, list) and 1 <= len(ids) <= MOST_IDS and all(isinstance(each, str) for each in ids)):
         raise NotAllowed(f"Send an object with ids: a list of 1 to {MOST_IDS} image IDs.")
     deleted = {image_id for image_id in dict.fromkeys(ids) if delete_visible(image_id)}
+    shared().forget()
     return jsonify(
         {
             "deleted": sorted(deleted),
@@ -127,6 +129,7 @@ def _steer(workers: int | None = None, queue_capacity: int | None = None, paused
         steering.set_queue_capacity(queue_capacity)
     if paused is not None:
         (steering.pause if paused else steering.resume)()
+    shared().forget()
 
 
 def _whole(name: str, given: str) -> int:

@@ -95,7 +95,7 @@ def test_times_are_in_the_readers_zone_and_in_utc_without_javascript(open_page: 
     received = server.get("/api" + paths["done"])["received_at"]
     plain = open_page(server.url + paths["done"], java_script_enabled=False)
     expect(plain.locator("time").first).to_have_text(f"{received[:10]} {received[11:19]}\u00a0UTC")
-    page = open_page(server.url + paths["done"], timezone_id="Asia/Kathmandu")
+    page = open_page(server.url + paths["done"], timezone_id="Asia/Kathmandu", locale="de-DE")
     expect(page.locator("time").first).not_to_contain_text("UTC")
     hours, minutes = (int(part) for part in received[11:16].split(":"))
     there = (hours * 60 + minutes + 5 * 60 + 45) % (24 * 60)

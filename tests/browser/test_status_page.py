@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import http.client
 import re
+import sqlite3
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import psutil
 from playwright.sync_api import Page, Route, expect
 
+from imgpool.service.sqlite import SQLiteRecords
 from serving import SAMPLES, Server
 
 OpenPage = Callable[..., Page]
@@ -230,3 +232,72 @@ def test_the_last_five_minutes_are_drawn_and_told_in_a_table(open_page: OpenPage
     assert page.locator('[data-figure="memory"] canvas').evaluate(inked)
     plain = open_page(f"{server.url}/status", java_script_enabled=False)
     expect(plain.locator('[data-series="capacity"] [data-now]')).to_have_text("64")
+
+
+def test_a_hundred_thousand_images_scroll_by_and_only_those_near_have_cards(
+    open_page: OpenPage, tmp_path: Path
+) -> None:
+    data = tmp_path / "d"
+    data.mkdir()
+    SQLiteRecords(data / "imgpool.db").close()
+    with closing(sqlite3.connect(data / "imgpool.db")) as db, db:
+        db.executemany(
+            "INSERT INTO images (id, name, state, bytes, format, received_at, finished_at) "
+            "VALUES (?, ?, 'done', 1, 'jpeg', 1, 2)",
+            ((f"{number:032x}", f"{number}.jpg") for number in range(1, 100_001)),
+        )
+    with Server(data, "--workers", "1", "--isolation", "thread") as server:
+        page = open_page(f"{server.url}/status")
+        expect(page.locator(".card-name").first).to_have_text("100000.jpg")
+        for pages in range(12):
+            page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+            expect(page.locator(".older-page").nth(pages).locator(".card").first).to_be_attached()
+        expect(page.locator(".card-name").last).to_have_text(f"{100_000 - 60 * 13 + 1}.jpg")
+        expect(page.locator(".older-page").first.locator(".card")).to_have_count(0)
+        assert page.locator(".card").count() <= 400
+        page.evaluate("scrollTo(0, 0)")
+        page.locator(".older-page").first.evaluate("(older) => older.scrollIntoView()")
+        expect(page.locator(".older-page").first.locator(".card-name").first).to_have_text("99940.jpg")
+        page.evaluate("scrollTo(0, 0)")
+        expect(page.locator(".card-name").first).to_have_text("100000.jpg")
+        expect(page.locator(".older-page").last.locator(".card")).to_have_count(0)
+
+
+def test_what_is_new_comes_on_top_and_nothing_is_lost_below(
+    open_page: OpenPage, server: Server, samples: list[Path]
+) -> None:
+    for number in range(5):
+        server.upload(samples[1].read_bytes(), f"{number}.png")
+    server.wait_until_settled()
+    page = open_page(f"{server.url}/status?limit=2")
+    expect(page.locator(".card-name")).to_have_text([f"{number}.png" for number in (4, 3, 2, 1, 0)])
+    for number in (5, 6, 7):
+        server.upload(samples[1].read_bytes(), f"{number}.png")
+    expect(page.locator(".card-name")).to_have_text([f"{number}.png" for number in range(7, -1, -1)])
+    expect(page.locator('.card[data-state="done"]')).to_have_count(8)
+
+
+def test_the_tab_says_how_the_pool_is(open_page: OpenPage, server: Server, samples: list[Path]) -> None:
+    page = open_page(f"{server.url}/status")
+    expect(page).to_have_title("Status · imgpool")
+    page.get_by_role("button", name="Pause").click()
+    expect(page).to_have_title("The pool is paused · imgpool")
+    expect(page.locator('link[rel="icon"]')).to_have_attribute("href", re.compile("favicon-closed"))
+    server.upload(samples[1].read_bytes(), "one.png")
+    page.get_by_role("button", name="Resume").click()
+    expect(page).to_have_title("Status · imgpool")
+
+
+def test_numbers_and_times_are_in_the_readers_language(open_page: OpenPage, server: Server) -> None:
+    page = open_page(f"{server.url}/status", locale="de-DE")
+    expect(page.locator('[data-series="cpu"] [data-now]')).to_have_text(re.compile(r"^\d+,\d\d$"))
+
+
+def test_the_link_of_an_image_is_copied(open_page: OpenPage, server: Server, samples: list[Path]) -> None:
+    _, answer, _ = server.upload(samples[1].read_bytes(), "one.png")
+    server.wait_until_settled()
+    page = open_page(server.url + answer["images"][0]["url"].removeprefix("/api"))
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Copy link").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()") == page.url

@@ -21,7 +21,7 @@ NOBODY = "0" * 32
 
 IMAGE_KEYS = [
     "id", "name", "state", "bytes", "format", "width", "height", "received_at", "started_at", "finished_at", "wait_s",
-    "service_s", "attempts", "error", "url", "variants",
+    "service_s", "attempts", "error", "url", "cursor", "variants",
 ]  # fmt: skip
 
 

@@ -1,0 +1,16 @@
+/** The button that puts the address of this page on the clipboard; without a clipboard it stays away. */
+
+import { setText } from "./format.js";
+
+const button = document.querySelector("[data-copy]");
+if (navigator.clipboard) {
+  button.hidden = false;
+  button.addEventListener("click", async () => {
+    try {
+      await navigator.clipboard.writeText(location.href);
+      setText(button, "Copied");
+    } catch {
+      setText(button, "Not allowed: copy the address above");
+    }
+  });
+}
