@@ -17,6 +17,8 @@ from imgpool.errors import SettingError
 from imgpool.learn.catalogue import Lesson
 
 LARGEST_NUMBER = 10_000  # of workers, jobs, places: a lesson really makes that many
+SHORTEST_S = 0.001  # lessons divide by their times
+_NONE_IS_ALLOWED = ("buffer", "capacities", "places")  # in the names of parameters; nothing is learnt from 0 workers
 
 
 def load(path: Path) -> ModuleType:
@@ -60,7 +62,7 @@ def values(lesson: Lesson, defaults: Mapping[str, Any], texts: Mapping[str, str]
             options = ", ".join(_option(each) for each in defaults)
             raise SettingError(f"lesson {lesson.number} has no {_option(name)}; it has {options}")
         try:
-            read[name] = _value(defaults[name], text)
+            read[name] = _value(defaults[name], text, 0 if any(each in name for each in _NONE_IS_ALLOWED) else 1)
         except ValueError as error:
             raise SettingError(f"{_option(name)}: {text!r} is not allowed; allowed: {error}") from None
     return read
@@ -70,19 +72,19 @@ def _option(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def _value(default: object, text: str) -> Any:
+def _value(default: object, text: str, least: int) -> Any:
     if isinstance(default, tuple):
-        return tuple(_value(default[0], part) for part in text.split(","))
+        return tuple(_value(default[0], part, least) for part in text.split(","))
     if isinstance(default, int):
-        if not (text.isascii() and text.isdecimal() and int(text[:9]) <= LARGEST_NUMBER and len(text) < 9):
-            raise ValueError(f"a whole number from 0 to {LARGEST_NUMBER}, as {shown(default)}")
+        if not (text.isascii() and text.isdecimal() and len(text) < 9 and least <= int(text) <= LARGEST_NUMBER):
+            raise ValueError(f"a whole number from {least} to {LARGEST_NUMBER}, as {shown(default)}")
         return int(text)
     if isinstance(default, float):
         try:
             number = float(text)
         except ValueError:
             number = -1.0
-        if not 0 <= number <= 60:
-            raise ValueError(f"seconds from 0 to 60, as {shown(default)}")
+        if not SHORTEST_S <= number <= 60:
+            raise ValueError(f"seconds from {SHORTEST_S} to 60, as {shown(default)}")
         return number
     return text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 LOWEST_PRIORITY = 19
+SCRATCH = "IMGPOOL_LAB_SCRATCH"  # the variable that names the directory of a child's temporary files
 
 
 def live_within(limit_s: int) -> None:
@@ -31,10 +33,15 @@ def give_way() -> None:
 
 
 def end_with_parent(end: Callable[[], object]) -> None:
-    """Call `end` when standard input ends, which is when whoever started this process lets go of it, or dies."""
+    """Call `end` when standard input ends, which is when whoever started this process lets go of it, or dies.
+
+    Who dies can remove the child's temporary files no more: so that is done before.
+    """
 
     def wait() -> None:
         sys.stdin.read()
+        if scratch := os.environ.get(SCRATCH):
+            shutil.rmtree(scratch, ignore_errors=True)
         end()
 
     threading.Thread(target=wait, name="parent", daemon=True).start()

@@ -1,6 +1,7 @@
 """One run of the lab: a child process, started, waited for, and killed when it must go.
 
-Owns the child while it lives. Never lets it see secrets: what it gets is an experiment, and where the package is.
+Owns the child while it lives, and the directory of its temporary files: one that is killed cannot clear up. Never lets
+it see secrets: what it gets is an experiment, and where the package is.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from imgpool.learn.lab.limits import SCRATCH
 from imgpool.pool import Context
 
 MOST_BYTES = 2 * 1024 * 1024  # of an answer
 LONGEST_S = 40.0  # each child ends by itself long before
-_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV")
+_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV")
 
 
 class RunFailed(Exception):
@@ -35,13 +37,16 @@ def run_in_child(module: str, request: dict[str, Any], ctx: Context) -> dict[str
     The child gets the request as one line, and must end when its standard input does. Raises `RunFailed`; at once,
     with the child killed, when `ctx` ends.
     """
-    with tempfile.TemporaryFile() as errors:
+    with (
+        tempfile.TemporaryFile() as errors,
+        tempfile.TemporaryDirectory(prefix="imgpool-lab-", ignore_cleanup_errors=True) as scratch,
+    ):
         child = subprocess.Popen(  # noqa: S603 - a module of imgpool, named by imgpool
             [sys.executable, "-P", "-m", module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
-            env=_environment(),
+            env=_environment() | {"TMPDIR": scratch, SCRATCH: scratch},
             start_new_session=True,  # the terminal's Ctrl-C is for the server
         )
         forget = ctx.on_done(lambda: _kill(child))

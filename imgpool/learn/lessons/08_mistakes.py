@@ -52,7 +52,7 @@ def main(jobs: int = 20, workers: int = 3, too_many: int = 500) -> None:
         began = time.perf_counter()
         run(5, count)
         print(f"{count:7}  {(time.perf_counter() - began) * 1000:.1f} ms")
-    print(f"At least {too_many - 5} of the {too_many} were started for nothing.")
+    print(f"At least {max(0, too_many - 5)} of the {too_many} were started for nothing.")
 
 
 if __name__ == "__main__":

@@ -151,13 +151,14 @@ def _not_closed(waits: tuple[Wait, ...]) -> tuple[Mistake, str]:
     causes = [wait for wait in receiving if wait.who != waits[0].who] or receiving
     channel = causes[0].channel
     assert channel is not None  # noqa: S101 - see above
-    who = together([wait.who for wait in causes if wait.channel == channel])
+    names = [wait.who for wait in causes if wait.channel == channel]
+    who, waits_on = together(names), "waits" if len(names) == 1 else "wait"
     if not channel.senders and len(waits) == 1:
         return "nobody on the other side", f"{who} is alone: no other thread is left that could send to {channel.name}."
     if channel.senders and channel.senders.isdisjoint(wait.who for wait in waits):
         return "not closed", (
-            f"{who} waits for more than was sent, and all who sent to {channel.name} have ended without closing it: "
-            f"receive as often as was sent, or close {channel.name} after the last send."
+            f"{who} {waits_on} for more than was sent, and all who sent to {channel.name} have ended without closing "
+            f"it: receive as often as was sent, or close {channel.name} after the last send."
         )
     return "not closed", (
         f"{channel.name} was never closed, so {who} cannot know that nothing more comes: "

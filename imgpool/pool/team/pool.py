@@ -25,8 +25,6 @@ class TeamPool(WorkerPool[P, R]):
     def __init__(self, roster: Roster, *args: Any, **options: Any) -> None:
         if options.get("weight_limit") is not None:
             raise ValueError("a team's pool takes no weight_limit: a job that must wait for lighter times is not stuck")
-        if options.get("weight_limit") is not None:
-            raise ValueError("a team's pool takes no weight_limit: waiting for a weight is not diagnosed")
         self._roster = roster
         self._make_thread = roster.thread
         super().__init__(*args, **options)

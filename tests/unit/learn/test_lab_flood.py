@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 import threading
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -45,7 +47,9 @@ def test_a_flood_kills_it_and_what_it_accepted_is_lost() -> None:
     assert max(sample["memory_bytes"] for sample in told["samples"]) > MEMORY_BYTES / 2
 
 
-def test_cut_off_it_takes_the_server_with_it() -> None:
+def test_cut_off_it_takes_the_server_with_it_and_its_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)  # look at the variable again
     stopping = Context()
     found: list[psutil.Process] = []
 
@@ -65,3 +69,4 @@ def test_cut_off_it_takes_the_server_with_it() -> None:
     assert len(found) >= 2
     _, alive = psutil.wait_procs(found, timeout=10)
     assert [each for each in alive if each.status() != psutil.STATUS_ZOMBIE] == []
+    assert list(tmp_path.iterdir()) == []

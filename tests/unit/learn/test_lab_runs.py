@@ -7,6 +7,7 @@ import os
 import runpy
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 
 from imgpool.imaging.samples import sample_images
 from imgpool.learn.lab.experiment import PROGRAM_FILES, from_json
+from imgpool.learn.lab.limits import SCRATCH
 from imgpool.learn.lab.process import RunFailed, run_in_child
 from imgpool.pool import Context
 
@@ -158,12 +160,34 @@ def test_a_run_ends_at_once_when_the_context_does() -> None:
     timer.join()
 
 
-def test_the_child_ends_with_whoever_started_it() -> None:
-    child = subprocess.Popen([sys.executable, "-m", CHILD], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+def test_the_child_ends_with_whoever_started_it_and_so_do_its_files(tmp_path: Path) -> None:
+    scratch = tmp_path / "scratch"
+    (scratch / "of a photo").mkdir(parents=True)
+    child = subprocess.Popen(
+        [sys.executable, "-m", CHILD],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        env=os.environ | {SCRATCH: str(scratch)},
+    )
     assert child.stdin is not None
     child.stdin.write(json.dumps(request(jobs=20, workers=1, length_ms=300)).encode() + b"\n")
     child.stdin.close()
     assert child.wait(timeout=10) == 1
+    assert not scratch.exists()
+
+
+def test_a_child_that_is_killed_leaves_no_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "litters.py").write_text(
+        "import os, signal, tempfile; tempfile.mkdtemp(); tempfile.mkstemp(); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    monkeypatch.setattr(tempfile, "tempdir", None)  # look at the variable again
+    with pytest.raises(RunFailed, match="ended with status -9"):
+        run_in_child("litters", {}, Context())
+    assert list(temporary.iterdir()) == []
 
 
 def test_a_child_that_breaks_says_how(tmp_path: Path) -> None:
@@ -196,4 +220,4 @@ def test_the_child_sees_no_secret(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     monkeypatch.setenv("IMGPOOL_TOKEN", "secret")
     told = run_in_child("tells", {}, Context())
     assert "IMGPOOL_TOKEN" not in told
-    assert set(told) < set(os.environ) | {"PYTHONPATH", "LC_CTYPE"}
+    assert set(told) < set(os.environ) | {"PYTHONPATH", "LC_CTYPE", "TMPDIR", SCRATCH}

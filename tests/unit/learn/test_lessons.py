@@ -60,15 +60,18 @@ def test_the_source_alone_is_a_program(tmp_path: Path) -> None:
         ([99], f"there is no lesson 99; there are 1 to {len(LESSONS)}"),
         ([0], "there is no lesson 0"),
         ([2, "--colour", "red"], "lesson 2 has no --colour; it has --workers, --buffer, --jobs, --work-s"),
-        ([2, "--workers", "two"], "--workers: 'two' is not allowed; allowed: a whole number from 0 to 10000, as 3"),
+        ([2, "--workers", "two"], "--workers: 'two' is not allowed; allowed: a whole number from 1 to 10000, as 3"),
         ([2, "--workers", "-1"], "--workers: '-1' is not allowed"),
         ([2, "--workers", "9" * 5000], "--workers: '999"),
-        ([2, "--work-s", "1e9"], "--work-s: '1e9' is not allowed; allowed: seconds from 0 to 60, as 0.05"),
+        ([2, "--work-s", "1e9"], "--work-s: '1e9' is not allowed; allowed: seconds from 0.001 to 60, as 0.05"),
         ([2, "--work-s", "nan"], "--work-s: 'nan' is not allowed"),
         ([5, "--workers", "1,,2"], "--workers: '1,,2' is not allowed"),
         ([2, "--workers"], "--workers needs a value"),
         ([2, "workers"], "lesson 2: 'workers' is not a parameter"),
-        ([3, "--workers", "0"], "lesson 3: workers is 0, allowed is 1 or more"),
+        ([3, "--workers", "0"], "--workers: '0' is not allowed; allowed: a whole number from 1 to 10000, as 3"),
+        ([5, "--jobs", "0"], "--jobs: '0' is not allowed"),
+        ([7, "--burst", "0"], "--burst: '0' is not allowed"),
+        ([10, "--work-s", "0"], "--work-s: '0' is not allowed"),
         ([6, "--jobs", "101"], "lesson 6: jobs is 101, allowed is 100 at most"),
     ],
 )
@@ -98,7 +101,7 @@ def test_2_complete_pool() -> None:
 
 
 def test_2_complete_pool_with_a_job_too_many_is_diagnosed() -> None:
-    told = lesson(2, "--run", "--jobs", 14, "--work-s", 0)
+    told = lesson(2, "--run", "--jobs", 14, "--work-s", 0.001)
     assert told.exit_code == 1
     said = told.stderr.replace("\n", " ")
     assert said.startswith(

@@ -128,6 +128,19 @@ def test_asking_for_more_than_was_sent_is_told():
     assert "main waits for more than was sent, and all who sent to results have ended" in str(error)
 
 
+def test_several_who_wait_for_what_a_thread_has_not_sent_are_told():
+    def program():
+        with Team() as team:
+            jobs = team.channel(1, "jobs")
+            team.start(lambda: jobs.send(1), name="sender")
+            for number in (1, 2, 3):
+                team.start(lambda: list(jobs), name=f"worker {number}")
+
+    error = deadlock_of(program)
+    assert error.mistake == "not closed"
+    assert "workers 1-3 wait for more than was sent, and all who sent to jobs have ended" in str(error)
+
+
 def test_being_alone_is_told():
     error = deadlock_of(complete_pool, 0, workers=0, collect=1)
     assert (error.mistake, str(error).rpartition(". ")[2]) == (
