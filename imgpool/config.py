@@ -94,7 +94,10 @@ class Settings:
         "slowest upload, on average after 10 s, or 2 s when others find no place; slower ends with 408; 0 turns it off",
     )
     read_timeout_s: float = _setting(
-        10.0, seconds(0.1, 3600), "longest silence of a client in the middle of a request", shown="10"
+        10.0,
+        seconds(0.1, 3600),
+        "longest silence of a client in the middle of a request, and for which it may leave an answer unread",
+        shown="10",
     )
     max_uploads_per_client: int = _setting(
         0, whole(0, 100_000), "uploads that one client address may have open at once; more get 429; 0 sets no limit"

@@ -36,7 +36,7 @@ class PacedUnreader(SocketUnreader):  # type: ignore[misc]  # gunicorn ships no 
 
     def __init__(self, sock: socket.socket, timeout_s: float, least_bytes_per_s: int) -> None:
         super().__init__(sock)
-        self._timeout_s = timeout_s
+        self.timeout_s = timeout_s
         self._least = least_bytes_per_s
         self._let_go = False
         self.begin_headers()
@@ -60,9 +60,6 @@ class PacedUnreader(SocketUnreader):  # type: ignore[misc]  # gunicorn ships no 
         if self.owes_continue:  # not before: who is refused at the headers need not send the body
             self.owes_continue = False
             self.sock.sendall(CONTINUE)
-        allowed = self.sock.gettimeout()
-        if allowed is None or allowed > self._timeout_s:
-            self.sock.settimeout(self._timeout_s)
         self._asked = asked = time.monotonic()
         data: bytes = super().chunk(size_hint)
         self._asked = None
@@ -93,10 +90,11 @@ class Parser(RequestParser):  # type: ignore[misc]  # gunicorn ships no types
 
     _request: Any = None
     _error: Exception | None = None
+    answering_since: float | None = None  # the thread's: from then on it may wait for the client to read
 
     def look(self) -> Any:
         """The next request, whose headers are in the buffer; None when there is none: the thread hears why."""
-        self._request = self._error = None
+        self._request = self._error = self.answering_since = None
         try:
             self._request = super().__next__()
         except Exception as error:  # whatever it is, gunicorn answers it, in a thread
@@ -104,8 +102,12 @@ class Parser(RequestParser):  # type: ignore[misc]  # gunicorn ships no types
         return self._request
 
     def __next__(self) -> Any:
-        """Called by gunicorn in a thread."""
+        """Called by gunicorn in a thread, for which it has made the socket block: not longer than for `timeout_s`,
+        whether it reads the body or writes the answer.
+        """
+        self.unreader.sock.settimeout(self.unreader.timeout_s)
         if self._error is not None:
+            self.answering_since = time.monotonic()
             raise self._error
         return self._request
 
@@ -175,6 +177,11 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn ships no types
         """Let whoever reads this connection see its end; what is written to it still arrives. Any thread."""
         with suppress(OSError):  # closed meanwhile
             self.sock.shutdown(socket.SHUT_RD)
+
+    def end_answer(self) -> None:
+        """Let go of a client that does not read: the thread that writes to it wakes up with an error. Any thread."""
+        with suppress(OSError):  # closed meanwhile
+            self.sock.shutdown(socket.SHUT_RDWR)
 
     def release(self) -> None:
         """The request is served, or will not be: its place is free again, if it is still held. Idempotent."""

@@ -2,7 +2,8 @@
 
 Its threads see nothing but requests whose headers are there, and of bodies those that hold a slot. What waits for a
 client otherwise happens on the poller of the main thread: headers on their way (`arrivals`), refusals at the headers
-(`front`), small forms (`bodies`), the close after an answer (`lingering`). And the service is started before, and
+(`front`), small forms (`bodies`), the close after an answer (`lingering`). Who does not read an answer makes way
+(`answers`). And the service is started before, and
 drained after, the requests are served.
 
 This touches private names of gunicorn 27: the dependency is pinned, and `tests/system` shows each effect on raw
@@ -27,6 +28,7 @@ from typing import Any
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 
 from imgpool.errors import ImgpoolError
+from imgpool.server.answers import Answers
 from imgpool.server.arrivals import Arrivals
 from imgpool.server.bodies import SmallBodies
 from imgpool.server.connection import Connection
@@ -93,6 +95,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
                 print(f"imgpool: serving on {address(listener)}", flush=True)  # noqa: T201 - the contract's line
         # Requests in flight may take the drain's time, but not more: the master kills a little later.
         self.cfg.set("graceful_timeout", int(self.service.settings.drain_timeout_s) + LEAST_DRAIN_S)
+        self._answers = Answers(lambda: self.tpool._max_workers)
         self._lingering = Lingering(self.poller, self._close)
         patience_s = self.service.settings.read_timeout_s
         self._bodies = SmallBodies(self.poller, patience_s, self.enqueue_req, self._end_unserved)
@@ -143,13 +146,27 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
             self._arrivals.add(connection, self.cfg.keepalive)
         self._crowd = True
 
+    def enqueue_req(self, connection: Connection) -> None:
+        """Give a request to the threads."""
+        self._answers.add(connection)
+        super().enqueue_req(connection)
+
     def handle(self, connection: Connection) -> Any:
         """Serve one request, in a pool thread. Returns whether the connection is kept."""
         self._serving.connection = connection
         return super().handle(connection)
 
+    def handle_request(self, req: Any, connection: Connection) -> Any:
+        """As the parent class does, which would log where in the code a client stopped to read."""
+        try:
+            return super().handle_request(req, connection)
+        except TimeoutError:
+            log.info("a client did not read its answer")
+            raise StopIteration from None  # gunicorn's word for: close the connection
+
     def finish_request(self, connection: Connection, served: Any) -> None:
         """A thread is done with a request."""
+        self._answers.remove(connection)
         self._front.done(connection)
         try:
             kept = not served.cancelled() and served.result()
@@ -182,6 +199,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
             # Gunicorn would wait in this thread for the rest of a body that the application did not read.
             if environ.get(CLOSE_CONNECTION) or not connection.body_is_here():
                 start_response.__self__.force_close()  # gunicorn's Response: it then says "Connection: close"
+            connection.parser.answering_since = time.monotonic()
             return start_response(status, headers, exc_info)
 
         return self._flask(environ, start)
@@ -199,14 +217,22 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
         self._have_threads_for_the_queue()
         if now >= self._limited_until:
             self.worker_connections = self.cfg.worker_connections
+        self._answers.make_way(now)
         if self.nr_conns >= self.worker_connections:
-            self._lingering.evict() or self._arrivals.evict() or self._bodies.evict()
+            self._make_room()
         if self._at_once:
             raise StopAtOnceError
         if self._asked_to_stop_at is not None:
             self._lingering.cap(now + LINGER_AT_STOP_S)
             if self._left_s() < LEAST_DRAIN_S:
                 self._end_open_bodies()
+                self._answers.end_all(now)
+
+    def _make_room(self) -> None:
+        """Who has waited longest makes way, a crowd at a time: else each newcomer would wait for a second."""
+        for _ in range(ACCEPTS_IN_A_ROW):
+            if not (self._lingering.evict() or self._arrivals.evict() or self._bodies.evict()):
+                break
 
     def _have_threads_for_the_queue(self) -> None:
         """Somebody may have given the queue more places: each of them is an upload that wants a thread to send."""
@@ -216,9 +242,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         """Wait no longer than until the front stage has something to do."""
-        due = self._front.until()
+        due = [at for at in (self._front.until(), self._answers.until()) if at is not None]
         self._crowd = False
-        super().wait_for_and_dispatch_events(timeout if due is None else max(0.0, min(timeout, due - time.monotonic())))
+        now = time.monotonic()
+        super().wait_for_and_dispatch_events(max(0.0, min(timeout, *(at - now for at in due))) if due else timeout)
         self._front.go_on(crowd=self._crowd)
         self._lingering.drop()
 

@@ -273,7 +273,63 @@ def test_small_bodies_that_trickle_hold_nobody_up(tmp_path: Path) -> None:
         assert all(read_all(sock).startswith(b"HTTP/1.1 408 ") for sock in slow)
 
 
+# Answers
+
+
+def asking_without_reading(server: Server, path: str, stack: ExitStack) -> None:
+    """A client that asks until nothing more fits into the buffers, and reads none of the answers."""
+    sock = stack.enter_context(closing(socket.socket()))
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+    sock.settimeout(5)
+    sock.connect(("127.0.0.1", server.port))
+    sock.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode() * 30)
+
+
+def test_answers_that_nobody_reads_hold_nobody_up(tmp_path: Path) -> None:
+    with Server(tmp_path / "data", "--workers", "1", "--http-threads", "8") as server, ExitStack() as stack:
+        image_id = server.upload(BODY)[1]["images"][0]["id"]
+        server.wait_until_settled()
+        for _ in range(3 * 8):  # three times as many as there are threads
+            asking_without_reading(server, f"/api/images/{image_id}/large", stack)
+        slowest = max(elapsed_s(server, path) for path in ("/healthz", "/status", "/api/status"))
+        assert server.upload(photo())[0] == 202
+        print(f"\n24 clients read no answer at 8 threads: pages took {1000 * slowest:.0f} ms at most")
+        assert slowest < 3
+        assert not [line for line in server.log if "Traceback" in line]
+
+
+def test_an_answer_that_nobody_reads_is_given_up(tmp_path: Path) -> None:
+    with Server(tmp_path / "data", "--http-threads", "4", "--read-timeout-s", "1") as server, ExitStack() as stack:
+        image_id = server.upload(BODY)[1]["images"][0]["id"]
+        server.wait_until_settled()
+        asking_without_reading(server, f"/api/images/{image_id}/large", stack)
+        wait_for(lambda: "a client did not read its answer" in "".join(server.log), "the client to be let go", 10)
+        assert not [line for line in server.log if "Traceback" in line]
+
+
+def test_answers_that_nobody_reads_do_not_keep_the_server_from_stopping(tmp_path: Path) -> None:
+    with Server(tmp_path / "data", "--drain-timeout-s", "2", "--read-timeout-s", "60") as server, ExitStack() as stack:
+        image_id = server.upload(BODY)[1]["images"][0]["id"]
+        server.wait_until_settled()
+        for _ in range(5):
+            asking_without_reading(server, f"/api/images/{image_id}/large", stack)
+        asked = time.monotonic()
+        assert server.stop() == 0
+        assert time.monotonic() - asked < 6
+
+
 # Connections
+
+
+def test_headers_that_never_end_make_way_at_the_limit_of_connections(tmp_path: Path) -> None:
+    serve = f"{sys.executable} -m imgpool serve --port 0 --data-dir {tmp_path}/data --workers 1 --queue-capacity 8"
+    command = ["/bin/sh", "-c", f"ulimit -n 256; exec {serve}"]
+    with Server(tmp_path / "data", command=command) as server, ExitStack() as stack:
+        for _ in range(400):
+            stack.enter_context(closing(connect(server))).sendall(GET[:20])
+        slowest = max(elapsed_s(server, "/healthz") for _ in range(3))
+        print(f"\n400 unfinished headers at a limit of 256 open files: {1000 * slowest:.0f} ms at most")
+        assert slowest < 2
 
 
 def test_silent_connections_make_way_when_descriptors_run_out(tmp_path: Path) -> None:
