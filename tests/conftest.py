@@ -6,6 +6,7 @@ import io
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,9 @@ def _nothing_left_running() -> Iterator[None]:
     children = set(psutil.Process().children()) - before
     if children:
         _, children = psutil.wait_procs(children, timeout=max(0.1, limit - time.monotonic()))  # type: ignore[assignment]
+    for process in [each for child in children for each in (child, *child.children(recursive=True))]:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()  # a server that a failed test did not stop would stay for ever
     assert not children, f"child processes left: {children}"
 
 
