@@ -21,7 +21,7 @@ const figures = Array.from(section.querySelectorAll("[data-figure]"), (node) => 
 /** Asks for what is new and draws it. */
 export async function updatePlots() {
   const at = history.get("at");
-  const told = await fetchIfChanged(`${section.dataset.history}?since=${at.at(-1) ?? 0}`);
+  const told = await fetchIfChanged(`${section.dataset.history}?watch&since=${at.at(-1) ?? 0}`);
   if (!told || told.samples.at.length === 0) return;
   if (at.length && told.samples.at[0] - at.at(-1) > DROPPED) append({ at: [at.at(-1) + 1] }); // others are null: a gap
   append(told.samples);
