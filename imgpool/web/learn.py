@@ -13,7 +13,7 @@ from flask import Flask, Response, current_app, jsonify, render_template, reques
 
 from imgpool.errors import Draining
 from imgpool.imaging.samples import sample_images
-from imgpool.learn.catalogue import LESSONS
+from imgpool.learn.catalogue import EXERCISES, LESSONS
 from imgpool.learn.lab import flood
 from imgpool.learn.lab.experiment import PROGRAM_FILES, from_json
 from imgpool.learn.lab.line import Lab, LabFull, Perform, Seen
@@ -43,6 +43,7 @@ def learn_page() -> str:
     return render_template(
         "learn.html",
         lessons=LESSONS,
+        exercises=EXERCISES,
         listing=_listing,
         file_name=lambda program: PROGRAM_FILES[program].name,
         flood_memory_bytes=flood.MEMORY_BYTES,

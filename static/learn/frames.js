@@ -46,12 +46,13 @@ function lastSteps(steps) {
   return last;
 }
 
-/** A thread's last step: after it the thread has ended, unless the run ended in a deadlock, or it is main. */
+/** A thread's last step: after it the thread has ended, unless the run ended in a deadlock, or it is main, which waits. */
 function end(frame, state, who, ended) {
+  const waits = who === "main";
   for (const thread of [frame.threads[who], state.threads[who]]) {
     if (ended === "deadlock" && thread.wants) continue;
-    thread.state = thread.worker ? "ended" : "idle";
-    thread.wants = thread.worker ? null : "the others to end";
+    thread.state = waits ? "idle" : "ended";
+    thread.wants = waits ? "the others to end" : null;
     thread.item = null;
   }
 }

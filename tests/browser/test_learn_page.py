@@ -116,6 +116,8 @@ def test_it_works_by_keyboard_alone(page: Page) -> None:
     expect(lab.locator("[data-lab-now]")).to_have_text(re.compile("^1 of "))
     expect(position).to_have_attribute("aria-valuetext", re.compile(r"^Step 1 of \d+\. "))
     page.keyboard.press("End")
+    expect(lab.locator(".actor", has_text="producer")).to_have_attribute("data-state", "ended")
+    expect(lab.locator(".actor", has_text="main")).to_contain_text("wants the others to end")
     page.keyboard.press("ArrowLeft")
     expect(lab.locator("[data-lab-log] [aria-current='step']")).to_have_count(1)
     expect(lab.locator("[data-lab-now]")).to_have_attribute("aria-live", "polite")

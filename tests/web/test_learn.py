@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import imgpool.web
+from imgpool.learn.catalogue import EXERCISES
 from imgpool.learn.lab.experiment import Experiment
 from imgpool.learn.lab.line import MOST_WAITING, Lab
 from imgpool.pool import Context
@@ -51,6 +52,8 @@ def test_the_essay_has_every_idea_in_order_with_its_program(web: Make) -> None:
     assert tuple(re.findall(r'<li><a href="#(\w+)">', page)) == IDEAS
     for file in ("01_worker_function.py", "02_complete_pool.py", "04_image_queue.py", "by_hand.py", "no_pool.py"):
         assert f"<code>{file}</code>" in page
+    for exercise in EXERCISES:
+        assert f"{exercise.title} ({exercise.number})" in page
     assert not re.search(r"\sstyle=|<style|<script(?! type=\"module\" src)|\son\w+=", page), "nothing inline"
     assert not re.findall(r'(?:src|href)="(?:https?:)?//', page), "nothing from elsewhere"
 
