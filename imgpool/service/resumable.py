@@ -2,8 +2,8 @@
 
 Owns the unfinished uploads: which there are, who writes to each, which hold a slot. One that ends well is an image
 like any other (`Upload.accept` says what that takes), and its ID was the upload's. One begins only with a slot; when
-it stands still for `unfinished_slot_s` it loses the slot, and the next bytes have to ask for one again. When it
-stands still for `unfinished_expire_s` it is gone. Knows nothing of tus or HTTP.
+it stands still for `unfinished_slot_s`, or trickles while others find no slot, it loses its own, and the next bytes
+have to ask for one again. When it stands still for `unfinished_expire_s` it is gone. Knows nothing of tus or HTTP.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 Enter = Callable[[], Callable[[], None]]
 
 TEND_S = 0.5
+LOOK_AGAIN_S = 0.05  # looking for a slow upload costs a walk over all of them
 YIELDS_AFTER_S = 60.0  # an upload that stood still for so long may be dropped to make room for a new one
 
 
@@ -87,6 +88,7 @@ class Resumable:
         self._reserve, self._count, self._clock = reserve, count, clock
         self._lock = threading.Lock()
         self._book = _Book()
+        self._looked_at = float("-inf")
         self._stopping = Context()
         self._thread = threading.Thread(target=self._keep_tending, name="imgpool-uploads", daemon=True)
 
@@ -180,6 +182,20 @@ class Resumable:
         with self._lock:
             slots = sum(entry.held is not None for entry in self._book.entries.values())
             return Standing(len(self._book.entries), self._book.bytes, slots)
+
+    def make_way(self) -> bool:
+        """Take the slot of an upload that is too slow to keep it while another one wants it, as those are that stand
+        still; whether there was one. Any thread; blocks on nothing.
+        """
+        now = self._clock()
+        if now - self._looked_at < LOOK_AGAIN_S:
+            return False
+        with self._lock:
+            holders = [entry for entry in self._book.entries.values() if entry.held is not None]
+        if any(entry.makes_way(self._settings.min_upload_bytes_per_s, now) for entry in holders):
+            return True
+        self._looked_at = now
+        return False
 
     def tend(self) -> None:
         """Take back the slots of uploads that stand still, and the disk of those that expired. Blocks on the disk."""

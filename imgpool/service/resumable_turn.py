@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+GRACE_WHEN_FULL_S = 2.0  # as for uploads in one request (imgpool.server.connection)
+
 
 @dataclass(frozen=True, slots=True)
 class Held:
@@ -40,7 +42,7 @@ class Entry:
     def __init__(self, facts: Facts, held: Held | None, moved_at: float) -> None:
         self.facts = facts
         self.lock = threading.Lock()
-        self.held = held
+        self.hold(held, moved_at)
         self.turn: Turn | None = None
         self.closed = False
         self._moved_at = moved_at
@@ -48,6 +50,27 @@ class Entry:
     def still_s(self, now: float) -> float:
         """For how long no request has been sending bytes; 0 while one does."""
         return 0.0 if self.turn is not None else max(0.0, now - self._moved_at)
+
+    def hold(self, held: Held | None, now: float) -> None:
+        """Have a slot, and from now on a pace. With the lock held, or before anybody knows the entry."""
+        self.held, self._held_at, self.received = held, now, 0
+
+    def makes_way(self, least_bytes_per_s: int, now: float) -> bool:
+        """Give the slot back if the bytes come too slowly to keep it while another upload wants it; whether it did,
+        for others to take. Blocks on nothing: whose bytes are being written right now is not slow.
+        """
+        if not self.lock.acquire(blocking=False):
+            return False
+        try:
+            held_s = now - self._held_at
+            slow = held_s > GRACE_WHEN_FULL_S and self.received < least_bytes_per_s * held_s
+            if self.held is None or not slow:
+                return False
+            self.leave(now)
+            self.give_slot_back()
+            return True
+        finally:
+            self.lock.release()
 
     def leave(self, now: float) -> None:
         """Nobody sends bytes from now on. With the lock held."""
@@ -91,7 +114,7 @@ class Turn:
                 if there != offset:
                     raise WrongOffset(there)
                 if entry.held is None:
-                    entry.held = hold()
+                    entry.hold(hold(), uploads.now())
                 self._original: UnfinishedOriginal = unfinished.open(entry.facts, offset)
             except OSError as error:
                 raise store_refusal(error) from error
@@ -138,6 +161,7 @@ class Turn:
                 self._original.write(chunk)
             except OSError as error:
                 raise store_refusal(error) from error
+            self._entry.received += len(chunk)
         self.offset += len(chunk)
         if self._trusted and not self._looked and self.offset >= SNIFF_BYTES:
             self._look()

@@ -250,12 +250,14 @@ class Service:
     def _reserve(self) -> JobSlot[str]:
         if (refusal := self._refusal()) is not None:
             raise refusal
-        try:
-            return self._running().pool.try_reserve()
-        except PoolFull:
-            raise self._no_room() from None
-        except PoolClosed:
-            raise _draining() from None
+        while True:
+            try:
+                return self._running().pool.try_reserve()
+            except PoolFull:
+                if not self.uploads.make_way():
+                    raise self._no_room() from None
+            except PoolClosed:
+                raise _draining() from None
 
     def _upload(self, slot: JobSlot[str], begun: Begun | None = None) -> Upload:
         return Upload(

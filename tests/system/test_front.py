@@ -273,6 +273,30 @@ def test_small_bodies_that_trickle_hold_nobody_up(tmp_path: Path) -> None:
         assert all(read_all(sock).startswith(b"HTTP/1.1 408 ") for sock in slow)
 
 
+def test_resumable_uploads_that_trickle_keep_nobody_out(tmp_path: Path) -> None:
+    """A byte with each request, and no connection that is held: sixteen bytes a second could hold all places."""
+    with Server(tmp_path / "data", "--workers", "1", "--queue-capacity", "4") as server:
+        tus = "Tus-Resumable: 1.0.0"
+
+        def ask(method: str, path: str, *more: str, body: bytes = b"") -> tuple[int, dict[str, str]]:
+            with closing(connect(server)) as sock:
+                lines = head(len(body), tus, *more, path=path).replace(b"POST", method.encode(), 1)
+                sock.sendall(lines + body)
+                return read_answer(sock)[:2]
+
+        begun = [ask("POST", "/api/uploads", "Upload-Length: 100000") for _ in range(4)]
+        assert [status for status, _ in begun] == [201] * 4
+        assert server.upload(photo(320, 240))[0] == 503
+        for offset in range(6):
+            time.sleep(0.4)
+            for _, headers in begun:
+                content = "Content-Type: application/offset+octet-stream"
+                status, _ = ask("PATCH", headers["location"], content, f"Upload-Offset: {offset}", body=b"\xff")
+                assert status == 204
+        assert [server.upload(photo(320, 240))[0] for _ in range(4)] == [202] * 4
+        assert server.wait_until_settled()["done"] == 4
+
+
 # Answers
 
 

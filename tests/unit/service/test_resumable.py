@@ -94,6 +94,31 @@ def test_an_upload_in_three_requests_is_an_image_like_any_other(service: Still) 
         service.uploads.find(upload.id)
 
 
+def test_one_that_trickles_makes_way_when_others_find_no_place(start: Start) -> None:
+    service = start(kind=Still, queue_capacity=2, min_upload_bytes_per_s=1000)
+    data = photo(1600, 1200)
+    trickling, fast = (service.uploads.create(len(data), "lake.jpg") for _ in range(2))
+    for second in range(2):
+        send(service, trickling.id, second, data[second : second + 1])
+        send(service, fast.id, 5000 * second, data[5000 * second : 5000 * (second + 1)])
+        service.clock.now += 1  # type: ignore[attr-defined]
+        with pytest.raises(NoRoom):
+            service.admit()
+    service.clock.now += 0.1  # type: ignore[attr-defined]
+    with service.uploads.go_on(trickling.id, 2) as turn:
+        newcomer = service.admit()
+        with pytest.raises(Superseded):
+            turn.write(data[2:3])
+    with pytest.raises(NoRoom):
+        service.admit()  # the fast one keeps its place
+    with pytest.raises(NoRoom):
+        service.uploads.go_on(trickling.id, 2)
+    newcomer.discard()
+    assert send(service, fast.id, 10_000, data[10_000:]) is not None
+    assert send(service, trickling.id, 2, data[2:]) is not None, "its bytes stayed"
+    assert service.settled().done == 2
+
+
 def test_a_laptop_closed_for_an_hour_costs_the_slot_and_not_the_bytes(service: Still) -> None:
     data = photo(320, 240)
     upload = service.uploads.create(len(data), "lake.jpg")
