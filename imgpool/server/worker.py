@@ -35,7 +35,7 @@ from imgpool.server.connection import Connection
 from imgpool.server.front import Front
 from imgpool.server.lingering import Lingering
 from imgpool.service import Service, StoreError
-from imgpool.web.admission import ADMITTED
+from imgpool.web.admission import ADMITTED, END_BODY
 from imgpool.web.problems import CLOSE_CONNECTION
 
 log = logging.getLogger(__name__)
@@ -194,6 +194,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
         connection: Connection = self._serving.connection
         if connection.admitted is not None:
             environ[ADMITTED] = connection.admitted
+        environ[END_BODY] = connection.end_body
 
         def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
             # Gunicorn would wait in this thread for the rest of a body that the application did not read.

@@ -161,20 +161,28 @@ class Resumable:
         """End the request that sends bytes now, if there is one: its client is asking anew. Raises `NoSuchUpload`."""
         entry = self._entry(upload_id)
         with entry.lock:
-            entry.leave(self._clock())
+            entry.take_over(self._clock())
 
-    def go_on(self, upload_id: str, offset: int, enter: Enter = lambda: _nothing) -> Turn:
+    def go_on(
+        self,
+        upload_id: str,
+        offset: int,
+        enter: Enter = lambda: _nothing,
+        interrupt: Callable[[], None] = lambda: None,
+    ) -> Turn:
         """A turn to send bytes from `offset` on, with a slot; it interrupts the one before. Blocks on the disk.
 
         Raises `NoSuchUpload`, `WrongOffset`, or `Refused` (no slot now: the bytes stay). Use it as a context manager.
-        `enter` is asked when it has no slot any more, as by `create`.
+        `enter` is asked when it has no slot any more, as by `create`. `interrupt` is called, from any thread, when the
+        upload is taken over while the turn's bytes still come: it should end the wait for them.
         """
         if self._stopping.done:
             raise _draining()
-        return Turn(self, self._unfinished, self._entry(upload_id), offset, lambda: self._hold(enter))
+        return Turn(self, self._unfinished, self._entry(upload_id), offset, lambda: self._hold(enter), interrupt)
 
     def terminate(self, upload_id: str) -> None:
         """Forget an upload: its client does not want it any more. Blocks on the disk. Raises `NoSuchUpload`."""
+        self.interrupt(upload_id)
         self._end(self._entry(upload_id))
 
     def standing(self) -> Standing:

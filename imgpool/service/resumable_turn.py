@@ -66,7 +66,7 @@ class Entry:
             slow = held_s > GRACE_WHEN_FULL_S and self.received < least_bytes_per_s * held_s
             if self.held is None or not slow:
                 return False
-            self.leave(now)
+            self.take_over(now)
             self.give_slot_back()
             return True
         finally:
@@ -76,6 +76,13 @@ class Entry:
         """Nobody sends bytes from now on. With the lock held."""
         self.turn = None
         self._moved_at = now
+
+    def take_over(self, now: float) -> None:
+        """As `leave`; whoever waits for the rest of its request's bytes waits no longer. With the lock held."""
+        turn = self.turn
+        self.leave(now)
+        if turn is not None:
+            turn.interrupt()
 
     def give_slot_back(self) -> None:
         """With the lock held."""
@@ -102,13 +109,19 @@ class Turn:
     """Bytes of one request. Made by `Resumable.go_on`; a context manager, at whose end what came is on the disk."""
 
     def __init__(
-        self, uploads: Resumable, unfinished: UnfinishedFiles, entry: Entry, offset: int, hold: Callable[[], Held]
+        self,
+        uploads: Resumable,
+        unfinished: UnfinishedFiles,
+        entry: Entry,
+        offset: int,
+        hold: Callable[[], Held],
+        interrupt: Callable[[], None],
     ) -> None:
-        self._uploads, self._entry = uploads, entry
+        self._uploads, self._entry, self.interrupt = uploads, entry, interrupt
         with entry.lock:
             if entry.closed:
                 raise NoSuchUpload("There is no unfinished upload with this ID; it may have expired.")
-            entry.leave(uploads.now())  # whoever sent bytes until now: this client has come back since
+            entry.take_over(uploads.now())  # whoever sent bytes until now: this client has come back since
             try:
                 there = unfinished.offset(entry.facts)
                 if there != offset:

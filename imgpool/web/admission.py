@@ -21,6 +21,9 @@ from imgpool.service import Service, Upload
 ADMITTED = "imgpool.admitted"
 """WSGI environment key: the `Admitted` of this request, when the server asked for it already."""
 
+END_BODY = "imgpool.end_body"
+"""WSGI environment key: a function that ends the body of this request for whoever waits for it, from any thread."""
+
 
 class Admitted:
     """An upload that may send its body. Whoever made it closes it; `close` is idempotent, from any thread."""

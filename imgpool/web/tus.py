@@ -22,6 +22,7 @@ from imgpool.errors import Draining, Incomplete, NoSuchUpload, Refused, Supersed
 from imgpool.service import ImageRecord
 from imgpool.service.resumable import Unfinished
 from imgpool.service.resumable_turn import Turn
+from imgpool.web.admission import END_BODY
 from imgpool.web.api import admission
 from imgpool.web.problems import CLOSE_CONNECTION, problem, refusal_response
 from imgpool.web.receive import chunks
@@ -134,7 +135,7 @@ def create() -> Response:
     checksum = _checksum() if brings_bytes else None
     upload = service().uploads.create(length, name, visitor().owner, note, _enter)
     if brings_bytes:
-        with service().uploads.go_on(upload.id, 0, _enter) as turn:
+        with service().uploads.go_on(upload.id, 0, _enter, _interrupt()) as turn:
             offset = _receive(turn, checksum)
     else:
         offset = 0
@@ -171,7 +172,7 @@ def go_on(upload_id: str) -> Response:
         raise NoSuchUpload("it is an image already")
     if request.content_length is not None and offset + request.content_length > found.length:
         raise BadRequest(400, "Too many bytes", f"The upload was announced with {found.length} bytes.")
-    with service().uploads.go_on(upload_id, offset, _enter) as turn:
+    with service().uploads.go_on(upload_id, offset, _enter, _interrupt()) as turn:
         offset = _receive(turn, checksum)
     return _told(Response(status=204), found, offset)
 
@@ -193,6 +194,12 @@ def overridden(upload_id: str) -> Response:
     if view is None:
         raise BadRequest(405, "Method Not Allowed", "Send PATCH or DELETE, or POST with 'X-HTTP-Method-Override'.")
     return view(upload_id)
+
+
+def _interrupt() -> Callable[[], None]:
+    """What ends the wait for this request's bytes, where the server can do that."""
+    end: Callable[[], None] = request.environ.get(END_BODY, lambda: None)
+    return end
 
 
 def _enter() -> Callable[[], None]:

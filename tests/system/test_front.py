@@ -297,6 +297,24 @@ def test_resumable_uploads_that_trickle_keep_nobody_out(tmp_path: Path) -> None:
         assert server.wait_until_settled()["done"] == 4
 
 
+def test_requests_for_one_upload_hold_one_thread(tmp_path: Path) -> None:
+    """Each takes the upload over from the one before, which would wait for its bytes although they count no more."""
+    with Server(tmp_path / "data", "--workers", "1", "--http-threads", "8") as server, ExitStack() as stack:
+        with closing(connect(server)) as sock:
+            sock.sendall(head(0, "Tus-Resumable: 1.0.0", "Upload-Length: 100000", path="/api/uploads"))
+            location = read_answer(sock)[1]["location"]
+        content = ("Tus-Resumable: 1.0.0", "Upload-Offset: 0", "Content-Type: application/offset+octet-stream")
+        patch = head(50_000, *content, path=location).replace(b"POST", b"PATCH", 1)
+        for _ in range(3 * 8):
+            stack.enter_context(closing(connect(server))).sendall(patch)
+        slowest = max(elapsed_s(server, path) for path in ("/healthz", "/status", "/api/status"))
+        print(f"\n24 requests for one upload at 8 threads: pages took {1000 * slowest:.0f} ms at most")
+        assert slowest < 2
+        with closing(connect(server)) as sock:
+            sock.sendall(patch + b"\xff" * 50_000)
+            assert read_answer(sock)[0] == 415  # read to where it shows that these are no image
+
+
 # Answers
 
 
