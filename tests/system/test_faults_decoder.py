@@ -72,7 +72,10 @@ def test_a_decoder_that_wants_too_much_memory_fails_its_image(tmp_path: Path) ->
 
 def test_a_decoder_killed_from_outside_costs_an_attempt_and_not_the_image(tmp_path: Path) -> None:
     with Server(tmp_path / "data", "--workers", "1", "--max-attempts", "2") as server:
-        spared, doomed = (server.upload(flat(5000, 5000))[1]["images"][0]["id"] for _ in range(2))
+        slow = flat(9_000, 9_000)  # long at work, and so to be met there
+        (child,) = server.gunicorn_process().children()
+        child.suspend()  # until both are uploaded: the first must not be done before anybody looks
+        spared, doomed = (server.upload(slow)[1]["images"][0]["id"] for _ in range(2))
         child_at_work(server, spared).kill()
         wait_for(lambda: server.get(f"/api/images/{spared}")["state"] == "done", "the second attempt")
         assert server.get(f"/api/images/{spared}")["attempts"] == 2

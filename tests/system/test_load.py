@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -131,7 +132,7 @@ def test_ctrl_c_ends_the_test_and_tells_what_was_measured(server: Server) -> Non
         out, _ = process.communicate(timeout=60)
     assert process.returncode in (0, 1)  # 1 when it was so early that nothing had an answer
     assert "interrupted after" in out
-    assert "was not the bottleneck" in out
+    assert re.search(r"^client .*the bottleneck", out, re.MULTILINE | re.IGNORECASE)  # or not: as the machine is loaded
 
 
 def test_a_server_with_a_token(tmp_path: Path) -> None:
