@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
-from flask import Flask, Response, current_app, jsonify, render_template, request, send_file
+from flask import Flask, Response, current_app, jsonify, render_template, request
 
 from imgpool.errors import Draining
 from imgpool.imaging.samples import sample_images
@@ -47,14 +47,9 @@ def learn_page() -> str:
         listing=_listing,
         file_name=lambda program: PROGRAM_FILES[program].name,
         flood_memory_bytes=flood.MEMORY_BYTES,
+        flood_photo=FLOOD_SAMPLE,
         status=told_status(),
     )
-
-
-@pages.get("/learn/sample")
-def learn_sample() -> Response:
-    """The photo that the page floods the service with."""
-    return send_file(_sample(), max_age=3600)
 
 
 @api.post("/api/lab/runs")

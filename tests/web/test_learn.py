@@ -152,5 +152,8 @@ def test_the_lab_ends_with_the_service(web: Make) -> None:
 def test_making_the_application_starts_no_thread(web: Make) -> None:
     site = web()
     assert not [thread for thread in threading.enumerate() if thread.name == "imgpool-lab"]
-    with site.client.get("/learn/sample") as answer:
+    page = site.client.get("/learn").get_data(as_text=True)
+    photo = re.search(r'data-sample="([^"]+)"', page)
+    assert photo is not None
+    with site.client.get(photo[1]) as answer:
         assert answer.content_type == "image/avif"
