@@ -42,7 +42,10 @@ def test_a_flood_fills_is_refused_recovers_and_is_compared(browser: Browser, tmp
             flood.get_by_role("button", name="Flood it").click()
             expect(flood.locator('.channel .place[data-place="buffered"]').first).to_be_visible()
             expect(flood.locator('[data-flood-marks] [data-was="refused"]').first).to_be_attached()
-            expect(flood.locator("[data-lab-verdict]")).to_contain_text("✓ Right.", timeout=60_000)
+            # Which server made more depends on the machine; the verdict has to be the one of these figures.
+            verdict = flood.locator("[data-lab-verdict]")
+            expect(verdict).to_have_text(re.compile(r"^(✓ Right|✗ Not quite)\."), timeout=60_000)
+            told_right = verdict.inner_text().startswith("✓")
             expect(flood.locator("[data-headline]")).to_have_text("Accepting uploads")
             rows = {
                 row.locator("th").inner_text(): row.locator("td").all_inner_texts()
@@ -58,7 +61,8 @@ def test_a_flood_fills_is_refused_recovers_and_is_compared(browser: Browser, tmp
     assert rows["accepted, and lost"][0] == "0"
     assert rows["without any answer"][0] == "0"
     assert all(re.fullmatch(r"\d+\u00a0MB", cell) for cell in rows["most memory"]), rows
-    assert int(rows["done"][1]) < 66
+    assert told_right == (int(rows["done"][0]) >= int(rows["done"][1]))
+    assert int(rows["done"][1]) + int(rows["accepted, and lost"][1]) <= int(rows["accepted"][1]) <= 66
     # Over the same time, so as the photos done; and who dies early has not been quick.
     goodput = [float(cell) for cell in rows["done per second, over the same time (goodput)"]]
     assert goodput[0] / max(goodput[1], 0.1) >= 0.8 * int(rows["done"][0]) / max(int(rows["done"][1]), 1)
