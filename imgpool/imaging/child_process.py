@@ -21,7 +21,7 @@ from imgpool.errors import DecoderCrashed, DecoderKilled
 
 _MAX_ANSWER_BYTES = 256 * 1024
 _STDERR_TAIL_BYTES = 8 * 1024
-# What a decoder may see of the environment. Secrets are not in it: it reads untrusted bytes.
+# What a child may see of the environment. Secrets are not in it: a decoder reads untrusted bytes.
 _ENVIRONMENT = (
     "PATH",
     "LANG",
@@ -188,7 +188,12 @@ def drain(wake_fd: int) -> None:
 
 def child_environment() -> dict[str, str]:
     """What a decoder child may see of the environment, with the allocator set up for images."""
-    environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ} | _MALLOC
+    return bare_environment() | _MALLOC
+
+
+def bare_environment() -> dict[str, str]:
+    """What any child that is given other people's data may see of the environment: no secrets, and where imgpool is."""
+    environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
     package_parent = Path(__file__).resolve().parents[2]
     if package_parent.name not in ("site-packages", "dist-packages"):
         # Run from a checkout: the child has another working directory's view, so tell it where the package is.

@@ -14,17 +14,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
+from imgpool.imaging.child_process import bare_environment
 from imgpool.learn.lab.limits import SCRATCH
 from imgpool.pool import Context
 
 MOST_BYTES = 2 * 1024 * 1024  # of an answer
 LONGEST_S = 40.0  # each child ends by itself long before
-_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV")
 
 
 class RunFailed(Exception):
@@ -46,7 +44,7 @@ def run_in_child(module: str, request: dict[str, Any], ctx: Context) -> dict[str
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
-            env=_environment() | {"TMPDIR": scratch, SCRATCH: scratch},
+            env=bare_environment() | {"TMPDIR": scratch, SCRATCH: scratch},
             start_new_session=True,  # the terminal's Ctrl-C is for the server
         )
         forget = ctx.on_done(lambda: _kill(child))
@@ -97,12 +95,3 @@ def _kill(child: subprocess.Popen[bytes]) -> None:
     if child.returncode is None:
         with suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
-
-
-def _environment() -> dict[str, str]:
-    environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
-    package_parent = Path(__file__).resolve().parents[3]
-    if package_parent.name not in ("site-packages", "dist-packages"):  # a checkout: the child may not stand in it
-        paths: Sequence[str] = [str(package_parent), *environment.get("PYTHONPATH", "").split(os.pathsep)]
-        environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
-    return environment
