@@ -184,6 +184,11 @@ def take(service: Service, data: bytes, name: str = "photo.jpg", chunk: int = 64
             upload.discard()
 
 
+def original(service: Service, image_id: str) -> Path:
+    """Where the original lies, or would: the embedded store's own path."""
+    return service.settings.data_dir / "originals" / image_id
+
+
 def lawful(counts: Counts) -> bool:
     """accepted = queued + processing + done + failed + deleted."""
     return counts.accepted == counts.queued + counts.processing + counts.done + counts.failed + counts.deleted

@@ -1,8 +1,9 @@
 """The heart of imgpool: admission, engine, records, files, recovery, retention. Knows nothing of HTTP."""
 
+from imgpool.service.engine import Lane
 from imgpool.service.records import STATES, Counts, ImageRecord, State, StoreError, VariantRecord
 from imgpool.service.service import Service
-from imgpool.service.status import Lane, Status
+from imgpool.service.status import Status
 from imgpool.service.upload import Upload
 
 __all__ = [

@@ -12,7 +12,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -53,14 +53,18 @@ class Files(Protocol):
         its owner's to remove.
         """
 
-    def original(self, image_id: str) -> Path:
-        """A local path to read the original from."""
+    def original(self, image_id: str) -> AbstractContextManager[Path]:
+        """A local path to read the original from, until the end of the context. Raises FileNotFoundError when there is
+        no such original (any more); any other OSError says that the store is away.
+        """
 
     def stage(self, image_id: str) -> Path:
         """An empty local directory to make variants in."""
 
-    def publish(self, image_id: str, staged: Path) -> None:
-        """Put the staged variants in place, all at once, instead of any older ones."""
+    def publish(self, image_id: str, staged: Path) -> str:
+        """Put the staged variants in place, all at once, instead of any older ones. Returns what stands before their
+        names from now on, in `variant`'s eyes.
+        """
 
     def unstage(self, staged: Path) -> None:
         """Throw a staged directory away; idempotent."""
@@ -126,9 +130,15 @@ class Directory:
         else:
             _sync_directory(self._originals)
 
-    def original(self, image_id: str) -> Path:
+    @contextmanager
+    def original(self, image_id: str) -> Iterator[Path]:
         """See `Files.original`."""
-        return self._originals / image_id
+        path = self._originals / image_id
+        if not path.exists():
+            if not self._originals.is_dir():  # a disk that may come back
+                raise NotADirectoryError(errno.ENOTDIR, "is away", str(self._originals))
+            raise FileNotFoundError(errno.ENOENT, "is gone", str(path))
+        yield path
 
     def stage(self, image_id: str) -> Path:
         """See `Files.stage`."""
@@ -137,13 +147,14 @@ class Directory:
         staged.mkdir()
         return staged
 
-    def publish(self, image_id: str, staged: Path) -> None:
+    def publish(self, image_id: str, staged: Path) -> str:
         """See `Files.publish`."""
         final = self._output / image_id
         if final.exists():  # from an attempt that was cut off between this rename and its record
             self._remove_tree(final)
         staged.rename(final)
         _sync_directory(self._output)
+        return ""
 
     def unstage(self, staged: Path) -> None:
         """See `Files.unstage`."""

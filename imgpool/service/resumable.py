@@ -18,7 +18,8 @@ from dataclasses import dataclass, field
 
 from imgpool.config import Settings
 from imgpool.errors import Draining, Expired, NoFile, NoSuchUpload, Refused, TooManyUnfinished, UploadTooLarge
-from imgpool.pool import Context, JobSlot
+from imgpool.pool import Context
+from imgpool.service.engine import Slot
 from imgpool.service.files import Files
 from imgpool.service.records import Records
 from imgpool.service.resumable_files import Facts, UnfinishedFiles
@@ -67,8 +68,8 @@ class _Book:
 class Resumable:
     """All unfinished uploads of a service. Any thread may call any method; those that say so block on the disk.
 
-    `reserve` gives a slot or raises `Refused`, `upload` makes an upload like any other of what came; `count` is told
-    of each one that the service gives up by itself.
+    `reserve` gives a slot for an image or raises `Refused`, `upload` makes an upload like any other of what came;
+    `count` is told of each one that the service gives up by itself.
     """
 
     def __init__(
@@ -77,8 +78,8 @@ class Resumable:
         files: Files,
         records: Records,
         *,
-        reserve: Callable[[], JobSlot[str]],
-        upload: Callable[[JobSlot[str], Begun], Upload],
+        reserve: Callable[[str], Slot],
+        upload: Callable[[str, Slot, Begun], Upload],
         count: Callable[[Refused], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -132,8 +133,8 @@ class Resumable:
             raise NoFile("The file is empty: choose one that has a picture in it.")
         if length > (most := self.max_bytes):
             raise UploadTooLarge(f"The file has {length} bytes; at most {most} are accepted.")
-        held = self._hold(enter)
-        entry = Entry(Facts(secrets.token_hex(16), length, clean_name(name), owner, note), held, self._clock())
+        facts = Facts(secrets.token_hex(16), length, clean_name(name), owner, note)
+        entry = Entry(facts, self._hold(facts.id, enter), self._clock())
         try:
             self._enter(entry)
         except BaseException:
@@ -178,7 +179,8 @@ class Resumable:
         """
         if self._stopping.done:
             raise _draining()
-        return Turn(self, self._unfinished, self._entry(upload_id), offset, lambda: self._hold(enter), interrupt)
+        entry = self._entry(upload_id)
+        return Turn(self, self._unfinished, entry, offset, lambda: self._hold(upload_id, enter), interrupt)
 
     def terminate(self, upload_id: str) -> None:
         """Forget an upload: its client does not want it any more. Blocks on the disk. Raises `NoSuchUpload`."""
@@ -235,9 +237,9 @@ class Resumable:
         """Seconds of the clock by which uploads stand still."""
         return self._clock()
 
-    def as_upload(self, slot: JobSlot[str], begun: Begun) -> Upload:
+    def as_upload(self, image_id: str, slot: Slot, begun: Begun) -> Upload:
         """What has come, as an upload like any other."""
-        return self._upload(slot, begun)
+        return self._upload(image_id, slot, begun)
 
     def finished(self, entry: Entry) -> None:
         """The upload is an image, or can become none."""
@@ -257,10 +259,10 @@ class Resumable:
         left_s = max(0.0, self._settings.unfinished_expire_s - entry.still_s(self._clock()))
         return Unfinished(facts.id, facts.length, offset, facts.name, facts.owner, facts.note, left_s)
 
-    def _hold(self, enter: Enter) -> Held:
+    def _hold(self, upload_id: str, enter: Enter) -> Held:
         left = enter()
         try:
-            return Held(self._reserve(), left)
+            return Held(self._reserve(upload_id), left)
         except BaseException:
             left()
             raise

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NoReturn, Self
 
 from imgpool.errors import Draining, NoSuchUpload, Refused, Superseded, UploadTooLarge, WrongOffset
 from imgpool.imaging.formats import SNIFF_BYTES
-from imgpool.pool import JobSlot
+from imgpool.service.engine import Slot
 from imgpool.service.records import NewImage
 from imgpool.service.resumable_files import Facts, UnfinishedFiles, UnfinishedOriginal
 from imgpool.service.upload import Begun, sniffed, store_refusal
@@ -32,7 +32,7 @@ GRACE_WHEN_FULL_S = 2.0  # as for uploads in one request (imgpool.server.connect
 class Held:
     """A slot, and whom to tell when the upload does not hold it any more."""
 
-    slot: JobSlot[str]
+    slot: Slot
     left: Callable[[], None]
 
 
@@ -210,8 +210,8 @@ class Turn:
             self._check_turn()
             assert self._entry.held is not None  # noqa: S101 - a turn has one
             slot = self._entry.held.slot
-            begun = Begun(facts.id, self._original, self.offset, self._original.head(SNIFF_BYTES))
-            upload = self._uploads.as_upload(slot, begun)
+            begun = Begun(self._original, self.offset, self._original.head(SNIFF_BYTES))
+            upload = self._uploads.as_upload(facts.id, slot, begun)
             image = upload.accept(facts.name, facts.owner)
             # Under the lock still: original and unfinished upload are one file now, that nobody may write to any more.
             self._entry.closed = True

@@ -1,12 +1,14 @@
 """The heart: everything that a front (web page, API, another protocol) may ask for.
 
-A `Service` owns a data directory while it is open: no second one can open it. It is made cheaply and starts
-nothing; `start` and `stop` frame its life. All other methods may be called by any thread in between.
+A `Service` stands on a `Backend`, the embedded one unless it is told otherwise, which owns a data directory while it is
+open. It is made cheaply and starts nothing; `start` and `stop` frame its life. All other methods may be called by any
+thread in between.
 """
 
 from __future__ import annotations
 
 import logging
+import secrets
 import threading
 import time
 from collections.abc import Callable
@@ -16,27 +18,25 @@ from imgpool.errors import DiskFull, Draining, NoRoom, Refused, SettingError, St
 from imgpool.imaging.model import Limits
 from imgpool.imaging.recipe import parse_recipe
 from imgpool.imaging.sandbox import InChild, InThread, Processor
-from imgpool.pool import Context, JobSlot, PoolClosed, PoolFull
+from imgpool.pool import Context, PoolClosed, PoolFull
+from imgpool.service.backend import Backend, Embedded
 from imgpool.service.clock import Clock
-from imgpool.service.engine import Engine
-from imgpool.service.files import Directory, Files
+from imgpool.service.engine import Engine, Slot
+from imgpool.service.files import Files
 from imgpool.service.history import History, Sample
 from imgpool.service.measures import Measures
 from imgpool.service.memory import MemoryBudget, choose_budget
-from imgpool.service.ownership import DataDirectoryLock
-from imgpool.service.records import ImageRecord, Records, State, StoreError
+from imgpool.service.records import ImageRecord, Records, State
 from imgpool.service.resources import WorkerChoice, choose_workers
 from imgpool.service.resumable import Resumable
-from imgpool.service.sqlite import SQLiteRecords
-from imgpool.service.status import Lane, Memory, Status
+from imgpool.service.retention import Retention
+from imgpool.service.status import Memory, Status
 from imgpool.service.steering import Steering
 from imgpool.service.upload import Begun, Upload
 
 log = logging.getLogger(__name__)
 
-PRUNE_BATCH = 500
 PLACES = 1000
-RETENTION_CHECK_S = 600.0
 DISK_CHECK_S = 0.5
 
 
@@ -52,9 +52,10 @@ class Service:
 
     clock: Callable[[], float] = staticmethod(time.monotonic)  # by which uploads stand still
 
-    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+    def __init__(self, settings: Settings, clock: Clock | None = None, backend: Backend | None = None) -> None:
         self.settings = settings
         self._clock = clock or Clock()
+        self._backend = backend or Embedded(settings)
         try:
             self.recipe = parse_recipe(settings.recipe)
         except ValueError as error:
@@ -64,43 +65,27 @@ class Service:
         self.budget = choose_budget(
             settings.decode_memory_bytes, self.choice.workers, settings.job_memory_bytes, self.recipe
         )
-        self._lock = DataDirectoryLock(settings.data_dir)
         self._life = threading.Lock()  # guards start and stop against each other
         self._stopping = Context()
         self._draining = False
         self._engine: Engine | None = None
-        self._retention: threading.Thread | None = None
+        self._retention: Retention  # from `start` on
         self._started_at = 0.0
         self._free: tuple[float, int | None] = (float("-inf"), 0)  # asked when, answer
 
     # Life
 
     def open(self) -> None:
-        """Take the data directory, without starting anything: enough for `prune`. Blocks on the disk.
+        """Take what the service stands on, without starting anything: enough for `prune`. Blocks.
 
         Raises `DataDirectoryInUse`, `SettingError` (a directory cannot be used) or `StoreError`; then it is not taken.
         """
-        option = "--data-dir"
-        try:
-            self.settings.data_dir.mkdir(0o700, parents=True, exist_ok=True)  # photos say where people live
-            self._lock.acquire()
-            if self.settings.output_dir is not None:
-                option = "--output-dir"
-                self.settings.output_dir.mkdir(parents=True, exist_ok=True)
-                option = "--data-dir"
-            self.files = Directory(self.settings.data_dir, self.settings.output)
-            self.records = SQLiteRecords(self.settings.data_dir / "imgpool.db")
-        except OSError as error:
-            self._lock.release()
-            raise SettingError(f"{option}: '{error.filename}' cannot be used: {error.strerror}") from error
-        except (SettingError, StoreError):
-            self._lock.release()
-            raise
+        self.files, self.records = self._backend.open()
 
     def close(self) -> None:
-        """Let go of the data directory after `open`."""
+        """Let go of it after `open`."""
         self.records.close()
-        self._lock.release()
+        self._backend.close()
 
     def start(self) -> None:
         """Open, recover what an earlier run left, start the threads. Idempotent; blocks. Raises as `open` does."""
@@ -114,9 +99,8 @@ class Service:
                 self.close()
                 raise
             self._started_at = time.monotonic()
-            if self.settings.retention_days:
-                self._retention = threading.Thread(target=self._retain, name="imgpool-retention", daemon=True)
-                self._retention.start()
+            self._retention = self._made_retention()
+            self._retention.start()
             log.info("workers: %d (%s)", self.choice.workers, self.choice.reason)
 
     def stop(self, timeout_s: float | None = None) -> tuple[str, ...]:
@@ -131,8 +115,7 @@ class Service:
             self.steering.stop()
             self.history.stop()
             left = self._engine.stop(self.settings.drain_timeout_s if timeout_s is None else timeout_s)
-            if self._retention is not None:
-                self._retention.join()
+            self._retention.join()
             self.close()
         if left:
             log.warning("%d images are left for the next start", len(left))
@@ -146,7 +129,7 @@ class Service:
     @property
     def queue_capacity(self) -> int:
         """Places in the queue now."""
-        return self._running().pool.statistics().jobs.capacity
+        return self._running().statistics().jobs.capacity
 
     def drain_soon(self) -> None:
         """Admit no more from now on; `stop` does the rest. Never blocks: for a signal handler's thread."""
@@ -162,27 +145,19 @@ class Service:
 
     def _recovered(self) -> Engine:
         """The engine, started, after what an earlier run left was put in order."""
+        files, records = self.files, self.records
         self.measures = Measures(self.choice.workers)
-        self._recover()
-        self.uploads = self._resumable()
-        engine = Engine(
-            self.records,
-            self.files,
-            self.measures,
-            self.make_processor,
-            self.budget,
-            self._clock,
-            workers=self.choice.workers,
-            queue_capacity=self.settings.queue_capacity,
-            job_timeout_s=self.settings.job_timeout_s,
-            max_attempts=self.settings.max_attempts,
+        self._backend.recover(files, records, self._clock.latest())
+        self.uploads = self._backend.uploads(
+            files, records, self._reserve, self._upload, self.count_refused, self.clock
+        )
+        engine = self._backend.engine(
+            files, records, self.measures, self.make_processor, self.budget, self._clock, self.choice.workers
         )
         engine.start()
         self.uploads.start()
-        self.steering = Steering(
-            engine, self.records, self.files, self._reserve, self._take_budget, self.budget, self._clock
-        )
-        self.history = History(engine.pool.statistics, self.measures)
+        self.steering = Steering(engine, records, self._reserve, self._take_budget, self.budget, self._clock)
+        self.history = History(engine.statistics, self.measures)
         self.history.start()
         return engine
 
@@ -191,39 +166,8 @@ class Service:
         self.budget = budget
         self.measures.set_workers(workers)
 
-    def _resumable(self) -> Resumable:
-        """Unfinished uploads, with those of an earlier run."""
-        uploads = Resumable(
-            self.settings,
-            self.files,
-            self.records,
-            reserve=self._reserve,
-            upload=self._upload,
-            count=self.count_refused,
-            clock=self.clock,
-        )
-        try:
-            if going_on := uploads.recover():
-                log.info("%d unfinished uploads can go on", going_on)
-        except OSError as error:
-            log.error("unfinished uploads of an earlier run could not be read: %s", error)
-        return uploads
-
-    def _recover(self) -> None:
-        requeued, failed = self.records.recover(self._clock.latest(), self.settings.max_attempts)
-        try:
-            swept = self.files.sweep(self.records.known)
-        except OSError as error:  # leftovers cost space and nothing else
-            log.error("leftovers of an earlier run could not be removed: %s", error)
-            swept = 0
-        if requeued or failed or swept:
-            log.warning(
-                "recovered: %d images tried again, %d failed after %d attempts, %d leftovers removed",
-                requeued,
-                failed,
-                self.settings.max_attempts,
-                swept,
-            )
+    def _made_retention(self) -> Retention:
+        return Retention(self.records, self.delete, self._clock, self._stopping, self.settings.retention_days)
 
     def make_processor(self) -> Processor:
         """A processor for the calling thread alone, which has to close it."""
@@ -245,22 +189,24 @@ class Service:
 
         Raises `Draining`, `DiskFull` or `NoRoom`. The caller ends the `Upload`: `accept` or `discard`.
         """
-        return self._upload(self._reserve())
+        image_id = secrets.token_hex(16)
+        return self._upload(image_id, self._reserve(image_id))
 
-    def _reserve(self) -> JobSlot[str]:
+    def _reserve(self, image_id: str) -> Slot:
         if (refusal := self._refusal()) is not None:
             raise refusal
         while True:
             try:
-                return self._running().pool.try_reserve()
+                return self._running().try_reserve(image_id)
             except PoolFull:
                 if not self.uploads.make_way():
                     raise self._no_room() from None
             except PoolClosed:
                 raise _draining() from None
 
-    def _upload(self, slot: JobSlot[str], begun: Begun | None = None) -> Upload:
+    def _upload(self, image_id: str, slot: Slot, begun: Begun | None = None) -> Upload:
         return Upload(
+            image_id,
             slot,
             self.files,
             self.records,
@@ -300,7 +246,7 @@ class Service:
         return None
 
     def _no_room(self) -> NoRoom:
-        statistics = self._running().pool.statistics()
+        statistics = self._running().statistics()
         capacity = statistics.jobs.capacity  # all of it is ahead: that is why there is no room
         wait_s = self.measures.retry_after_s(capacity)
         places = f"All {capacity} places in the queue are" if capacity > 1 else "The one place in the queue is"
@@ -345,8 +291,8 @@ class Service:
 
     def status(self) -> Status:
         """One snapshot, at the same cost with a million records as with ten. Raises `StoreError`, `Draining`."""
-        pool = self._running().pool
-        statistics = pool.statistics()
+        engine = self._running()
+        statistics = engine.statistics()
         jobs = statistics.jobs
         now = time.monotonic()
         refusal = self._refusal()
@@ -356,14 +302,7 @@ class Service:
             reason=refusal.reason if refusal else NoRoom.reason if full else None,
             workers=statistics.workers,
             busy=statistics.busy,
-            lanes=tuple(
-                Lane(
-                    lane.name,
-                    None if lane.job is None else str(lane.job),
-                    None if lane.started_monotonic is None else now - lane.started_monotonic,
-                )
-                for lane in pool.workers_now()
-            ),
+            lanes=engine.lanes(),
             queue=jobs,
             results=statistics.results,
             memory=Memory.of(self.budget, statistics.weights),
@@ -407,29 +346,7 @@ class Service:
         """Delete the images that finished longer ago than this; returns how many. Blocks; ends early when the server
         stops. What the disk does not let go of is left for another time. Raises `StoreError`.
         """
-        removed = 0
-        before = self._clock.earliest() - older_than_s
-        while not self._stopping.done and (batch := self.records.finished_before(before, PRUNE_BATCH)):
-            deleted = sum(self._delete_if_possible(image_id) for image_id in batch)
-            if not deleted:
-                break
-            removed += deleted
-        return removed
-
-    def _delete_if_possible(self, image_id: str) -> bool:
-        try:
-            return self.delete(image_id)
-        except StoreFailed:
-            return False  # logged there
-
-    def _retain(self) -> None:
-        while True:
-            try:
-                self.prune(self.settings.retention_days * 86_400)
-            except StoreError as error:
-                log.error("old images could not be removed, trying again: %s", error)
-            if self._stopping.wait(RETENTION_CHECK_S):
-                return
+        return self._made_retention().prune(older_than_s)
 
 
 def _draining() -> Draining:

@@ -5,20 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from imgpool.pool import ChannelStatistics, WeightStatistics
+from imgpool.service.engine import Lane
 from imgpool.service.measures import Measured
 from imgpool.service.memory import MemoryBudget
 from imgpool.service.records import Counts
 from imgpool.service.resumable import Standing
 from imgpool.service.steering import Retrying
-
-
-@dataclass(frozen=True, slots=True)
-class Lane:
-    """One worker: the image it works on and for how long. Idle when `for_s` is None."""
-
-    worker: str
-    image: str | None
-    for_s: float | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,9 @@ from dataclasses import dataclass
 
 from imgpool.config import FIELDS
 from imgpool.errors import NotAllowed, Refused
-from imgpool.pool import Context, JobSlot, PoolClosed
+from imgpool.pool import Context, PoolClosed
 from imgpool.service.clock import Clock
-from imgpool.service.engine import Engine
-from imgpool.service.files import Files
+from imgpool.service.engine import Engine, Slot
 from imgpool.service.memory import MemoryBudget
 from imgpool.service.records import Records, StoreError
 
@@ -37,20 +36,19 @@ class Retrying:
 
 
 class Steering:
-    """Any thread may call any method. `reserve` gets a slot or raises `Refused`."""
+    """Any thread may call any method. `reserve` gets a slot for an image or raises `Refused`."""
 
     def __init__(
         self,
         engine: Engine,
         records: Records,
-        files: Files,
-        reserve: Callable[[], JobSlot[str]],
+        reserve: Callable[[str], Slot],
         take_budget: Callable[[MemoryBudget, int], None],
         budget: MemoryBudget,
         clock: Clock,
     ) -> None:
         self._clock = clock
-        self._engine, self._records, self._files = engine, records, files
+        self._engine, self._records = engine, records
         self._reserve, self._take_budget = reserve, take_budget
         self._budget = budget
         self._lock = threading.Lock()  # of the changes, so that budget and workers go together; and of the fields below
@@ -98,17 +96,16 @@ class Steering:
     def set_queue_capacity(self, places: int) -> None:
         """Change the places of the queue; what it holds beyond that stays in it. Raises `NotAllowed`."""
         self.check(queue_capacity=places)
-        self._engine.pool.set_jobs_capacity(places)
-        self._engine.place_freed.set()
+        self._engine.set_queue_capacity(places)
         log.info("queue capacity: %d (steered)", places)
 
     def pause(self) -> None:
         """Have no worker take an image until `resume`. Uploads are accepted while there are places."""
-        self._change(self._engine.pool.pause)
+        self._change(self._engine.pause)
 
     def resume(self) -> None:
         """End a pause."""
-        self._change(self._engine.pool.resume)
+        self._change(self._engine.resume)
 
     def _change(self, change: Callable[[], None]) -> None:
         try:
@@ -123,13 +120,12 @@ class Steering:
 
         It takes a slot as an upload does. Raises `Refused` when there is none, and `StoreError`: then it stays failed.
         """
-        with self._reserve() as slot:
+        with self._reserve(image_id) as slot:
             if not self._records.try_again(image_id):
                 return False
             # From here on a crash costs nothing: the next start finds it queued.
-            weight = self._budget.weigh(self._files.original(image_id))
             try:
-                slot.send(image_id, weight=weight)
+                slot.send(image_id, weight=self._engine.weigh(image_id))
             except PoolClosed:
                 log.info("image %s waits for the next start", image_id)
             return True
@@ -182,7 +178,7 @@ class Steering:
         freed = self._engine.place_freed
         while not self._stopping.done:
             freed.clear()
-            jobs = self._engine.pool.statistics().jobs
+            jobs = self._engine.statistics().jobs
             if jobs.buffered + jobs.reserved < max(1, jobs.capacity // 2):
                 put_back: bool | None
                 try:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import logging
-import secrets
 import time
 import unicodedata
 from collections.abc import Callable
@@ -27,7 +26,8 @@ from imgpool.errors import (
 )
 from imgpool.imaging.formats import INPUT_FORMATS, SNIFF_BYTES, Format, check_header, sniff
 from imgpool.imaging.model import Limits
-from imgpool.pool import JobSlot, PoolClosed
+from imgpool.pool import PoolClosed
+from imgpool.service.engine import Slot
 from imgpool.service.files import Files, NewOriginal
 from imgpool.service.records import NewImage, Records, StoreError, StoreFull
 
@@ -40,7 +40,6 @@ MAX_NAME = 200
 class Begun:
     """An upload of which some bytes are there already: how many, and the first of them."""
 
-    image_id: str
     original: NewOriginal
     size: int
     head: bytes
@@ -51,7 +50,8 @@ class Upload:
 
     def __init__(
         self,
-        slot: JobSlot[str],
+        image_id: str,
+        slot: Slot,
         files: Files,
         records: Records,
         *,
@@ -61,7 +61,7 @@ class Upload:
         now: Callable[[], float] = time.time,
         begun: Begun | None = None,
     ) -> None:
-        self.image_id = begun.image_id if begun else secrets.token_hex(16)
+        self.image_id = image_id
         self.bytes = begun.size if begun else 0
         self._slot = slot
         self._files, self._records = files, records

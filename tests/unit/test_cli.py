@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 import imgpool
-from doubles import Watching, take
+from doubles import Watching, original, take
 from imgpool.cli import main
 from imgpool.config import FIELDS, Settings, option
 
@@ -194,7 +194,7 @@ def test_prune_removes_only_what_is_old_and_only_without_a_server(
     assert (told.exit_code, told.stdout) == (0, "1 images deleted\n")
     again = start()
     assert [record.id for record in again.page(None, 9, None)] == [new]
-    assert not again.files.original(old).exists()
+    assert not original(again, old).exists()
     assert again.files.variant(new, "thumb.jpg").exists()
     again.stop()
     assert run("prune", "--older-than", "0s", "--data-dir", data_dir).stdout == "1 images deleted\n"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from doubles import Gate, lawful, ours
+from doubles import Gate, lawful, original, ours
 from webclient import Untouchable, Web, body
 
 Make = Callable[..., Web]
@@ -409,5 +409,5 @@ def test_line_ends_and_boundaries_inside_a_picture_are_its_own(web: Make, images
         data = images["tiny"] + b"\r\n--Xx" * 3 + b"-" * padding + b"\r\n--XxY\r\n--Xx-\r" + b"\n\r\n"
         answer = site.form([("file", "a.bmp", data)])
         assert answer.status_code == 202
-        assert site.service.files.original(answer.json["images"][0]["id"]).read_bytes() == data
+        assert original(site.service, answer.json["images"][0]["id"]).read_bytes() == data
     site.service.settled()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from doubles import WAIT_S, Gate, Watched, Watching, lawful, ours, take
+from doubles import WAIT_S, Gate, Watched, Watching, lawful, original, ours, take
 from imgpool.config import Settings
 from imgpool.errors import DecodeFailed, DecoderKilled, MachineFailed
 from imgpool.imaging.model import Made
@@ -108,7 +108,7 @@ def test_a_store_that_fails_for_a_while_loses_nothing(
     assert service.settled().done == 3
     service.stop()
     for image in accepted:
-        assert service.files.original(image.id).exists()
+        assert original(service, image.id).exists()
         assert service.files.variant(image.id, "thumb.jpg").exists()
 
 
@@ -121,9 +121,9 @@ class Clumsy(Directory):
         self._fail("stage")
         return super().stage(image_id)
 
-    def publish(self, image_id: str, staged: Path) -> None:
+    def publish(self, image_id: str, staged: Path) -> str:
         self._fail("publish")
-        super().publish(image_id, staged)
+        return super().publish(image_id, staged)
 
     def _fail(self, method: str) -> None:
         if method in self.failures:
@@ -290,7 +290,7 @@ def test_an_original_that_is_gone_fails_with_advice(start: Start, images: dict[s
     take(service, images["jpeg"])
     gate.wait_for(1)
     gone = take(service, images["jpeg"])
-    service.files.original(gone.id).unlink()
+    original(service, gone.id).unlink()
     gate.open()
     service.settled()
     assert "upload it again" in str(service.record(gone.id).error)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from doubles import Watched, Watching, lawful, ours
+from doubles import Watched, Watching, lawful, original, ours
 from imgpool.errors import (
     NoFile,
     NoRoom,
@@ -87,7 +87,7 @@ def test_an_upload_in_three_requests_is_an_image_like_any_other(service: Still) 
     assert service.settled().done == 1
     record = service.record(upload.id)
     assert (record.name, record.bytes, record.owner, record.width) == ("lake.jpg", len(data), "somebody", 320)
-    assert service.files.original(upload.id).read_bytes() == data
+    assert original(service, upload.id).read_bytes() == data
     assert unfinished_files(service) == set()
     assert held(service) == 0
     with pytest.raises(NoSuchUpload):
@@ -201,7 +201,7 @@ def test_a_client_that_comes_back_takes_over_from_its_dead_connection(service: S
             alive.write(data[2000:])
             assert alive.finish() is not None
     assert service.settled().done == 1
-    assert service.files.original(upload.id).read_bytes() == data
+    assert original(service, upload.id).read_bytes() == data
 
 
 def test_asking_how_far_it_is_ends_the_dead_connection_too(service: Still) -> None:
@@ -306,7 +306,7 @@ def test_a_store_that_fails_at_the_end_costs_the_last_byte(start: Start) -> None
     service.watched.fail = False  # type: ignore[attr-defined]
     assert send(service, upload.id, len(data) - 1, data[-1:]) is not None
     assert service.settled().done == 1
-    assert service.files.original(upload.id).read_bytes() == data
+    assert original(service, upload.id).read_bytes() == data
 
 
 def test_a_restart_keeps_the_bytes_and_not_the_slot(start: Start) -> None:

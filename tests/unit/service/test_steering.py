@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from doubles import Gate, Watching, lawful, take
+from doubles import Gate, Watching, lawful, original, take
 from imgpool.errors import NoRoom, NotAllowed
 from imgpool.service.memory import LIGHT_BYTES
 
@@ -19,12 +19,12 @@ def fail(service: Watching, images: dict[str, bytes], how_many: int) -> list[str
     service.steering.pause()
     for _ in range(how_many):
         ids.append(take(service, images["tiny"]).id)
-        path = service.files.original(ids[-1])
+        path = original(service, ids[-1])
         path.rename(path.with_suffix(".away"))
     service.steering.resume()
     assert service.settled().failed >= how_many
     for image_id in ids:
-        path = service.files.original(image_id)
+        path = original(service, image_id)
         path.with_suffix(".away").rename(path)
     return ids
 

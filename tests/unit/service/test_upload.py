@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from doubles import Gate, Watched, Watching, ours, take
+from doubles import Gate, Watched, Watching, original, ours, take
 from imgpool.errors import DiskFull, NoFile, NoRoom, NotAnImage, OverHeaderLimit, Refused, StoreFailed, UploadTooLarge
 from imgpool.imaging.formats import SNIFF_BYTES
 from imgpool.service.files import Directory, NewOriginal, _PartFile
@@ -28,7 +28,7 @@ def test_what_was_accepted_lies_on_disk_byte_for_byte_and_is_queued(start: Start
     service = start()
     service.pool.pause()
     image = take(service, images["jpeg"], "C:\\holiday\\beach.jpg", chunk=1000)
-    assert service.files.original(image.id).read_bytes() == images["jpeg"]
+    assert original(service, image.id).read_bytes() == images["jpeg"]
     record = service.record(image.id)
     assert (record.name, record.bytes, record.format) == ("beach.jpg", len(images["jpeg"]), "jpeg")
     assert (record.width, record.height) == (320, 240)

@@ -1,0 +1,158 @@
+"""What a service stands on, and the seam where that is decided: where records and files are, how image IDs get to
+workers, and what an earlier run may have left.
+
+`Backend` is the contract; `Embedded` keeps everything in one data directory, of which this process is the only user.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+from imgpool.config import Settings
+from imgpool.errors import Refused, SettingError
+from imgpool.imaging.sandbox import Processor
+from imgpool.service.clock import Clock
+from imgpool.service.engine import Engine, Slot
+from imgpool.service.files import Directory, Files
+from imgpool.service.measures import Measures
+from imgpool.service.memory import MemoryBudget
+from imgpool.service.ownership import DataDirectoryLock
+from imgpool.service.pool_engine import PoolEngine
+from imgpool.service.records import Records, StoreError
+from imgpool.service.resumable import Resumable
+from imgpool.service.sqlite import SQLiteRecords
+from imgpool.service.upload import Begun, Upload
+
+log = logging.getLogger(__name__)
+
+
+class Backend(Protocol):
+    """Used by one `Service`: `open` first, `close` last, the others once each in between, by the thread that starts
+    the service.
+    """
+
+    def open(self) -> tuple[Files, Records]:
+        """Take what is needed, without starting anything. Blocks. Raises `SettingError`, `DataDirectoryInUse` or
+        `StoreError`; then nothing is taken.
+        """
+
+    def close(self) -> None:
+        """Let go of what `open` took, the records apart: whoever got them closes them."""
+
+    def recover(self, files: Files, records: Records, now: float) -> None:
+        """Put in order what an earlier run left. Blocks. Raises `StoreError`."""
+
+    def engine(
+        self,
+        files: Files,
+        records: Records,
+        measures: Measures,
+        make_processor: Callable[[], Processor],
+        budget: MemoryBudget,
+        clock: Clock,
+        workers: int,
+    ) -> Engine:
+        """The engine, not started."""
+
+    def uploads(
+        self,
+        files: Files,
+        records: Records,
+        reserve: Callable[[str], Slot],
+        upload: Callable[[str, Slot, Begun], Upload],
+        count: Callable[[Refused], None],
+        clock: Callable[[], float],
+    ) -> Resumable:
+        """The unfinished uploads, those of an earlier run too; not started."""
+
+
+class Embedded:
+    """`Backend` in `data_dir`: an SQLite file, two directories, the worker pool of this process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._lock = DataDirectoryLock(settings.data_dir)
+
+    def open(self) -> tuple[Files, Records]:
+        """See `Backend.open`; it waits for the lock of a killed server for a moment."""
+        settings, option = self._settings, "--data-dir"
+        try:
+            settings.data_dir.mkdir(0o700, parents=True, exist_ok=True)  # photos say where people live
+            self._lock.acquire()
+            if settings.output_dir is not None:
+                option = "--output-dir"
+                settings.output_dir.mkdir(parents=True, exist_ok=True)
+                option = "--data-dir"
+            return Directory(settings.data_dir, settings.output), SQLiteRecords(settings.data_dir / "imgpool.db")
+        except OSError as error:
+            self._lock.release()
+            raise SettingError(f"{option}: '{error.filename}' cannot be used: {error.strerror}") from error
+        except (SettingError, StoreError):
+            self._lock.release()
+            raise
+
+    def close(self) -> None:
+        """See `Backend.close`."""
+        self._lock.release()
+
+    def recover(self, files: Files, records: Records, now: float) -> None:
+        """See `Backend.recover`. Nobody else is at work, so whatever is `processing` was cut off."""
+        most = self._settings.max_attempts
+        requeued, failed = records.recover(now, most)
+        try:
+            swept = files.sweep(records.known)
+        except OSError as error:  # leftovers cost space and nothing else
+            log.error("leftovers of an earlier run could not be removed: %s", error)
+            swept = 0
+        if requeued or failed or swept:
+            log.warning(
+                "recovered: %d images tried again, %d failed after %d attempts, %d leftovers removed",
+                requeued,
+                failed,
+                most,
+                swept,
+            )
+
+    def engine(
+        self,
+        files: Files,
+        records: Records,
+        measures: Measures,
+        make_processor: Callable[[], Processor],
+        budget: MemoryBudget,
+        clock: Clock,
+        workers: int,
+    ) -> Engine:
+        """See `Backend.engine`."""
+        return PoolEngine(
+            records,
+            files,
+            measures,
+            make_processor,
+            budget,
+            clock,
+            workers=workers,
+            queue_capacity=self._settings.queue_capacity,
+            job_timeout_s=self._settings.job_timeout_s,
+            max_attempts=self._settings.max_attempts,
+        )
+
+    def uploads(
+        self,
+        files: Files,
+        records: Records,
+        reserve: Callable[[str], Slot],
+        upload: Callable[[str, Slot, Begun], Upload],
+        count: Callable[[Refused], None],
+        clock: Callable[[], float],
+    ) -> Resumable:
+        """See `Backend.uploads`."""
+        uploads = Resumable(self._settings, files, records, reserve=reserve, upload=upload, count=count, clock=clock)
+        try:
+            if going_on := uploads.recover():
+                log.info("%d unfinished uploads can go on", going_on)
+        except OSError as error:
+            log.error("unfinished uploads of an earlier run could not be read: %s", error)
+        return uploads
