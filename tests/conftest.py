@@ -60,6 +60,20 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
+@pytest.fixture(scope="session")
+def swift(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A real S3, started once for all tests that ask for it."""
+    from servers.swift import MISSING, credentials, running
+
+    if MISSING:
+        pytest.skip(MISSING)
+    with pytest.MonkeyPatch.context() as patch, running(tmp_path_factory.mktemp("swift")) as server:
+        for name, value in credentials().items():
+            patch.setenv(name, value)
+        server.make_bucket()
+        yield server
+
+
 @pytest.fixture
 def settings(tmp_path: Path) -> Callable[..., Settings]:
     """Makes settings for a fast service in a directory of its own."""

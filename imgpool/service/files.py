@@ -40,6 +40,22 @@ class NewOriginal(Protocol):
         """Forget the bytes; idempotent, and nothing after `commit`."""
 
 
+class RemoteVariant(Protocol):
+    """A published variant that lies on another machine. Any thread may use it, as often as it likes."""
+
+    @property
+    def version(self) -> str:
+        """Changes when the bytes may have; no look at the store is needed to know it."""
+
+    def read(self, first: int = 0, last: int | None = None) -> AbstractContextManager[Iterator[bytes]]:
+        """The bytes from `first` to `last` inclusive, in chunks. Blocks. Raises FileNotFoundError when there is no such
+        variant (any more), and any other OSError, also from the chunks, when the store is away.
+        """
+
+    def url(self, valid_s: int, content_type: str) -> str:
+        """Where anybody may get it for so long, as this type. Raises OSError."""
+
+
 class Files(Protocol):
     """Keeps originals and variants. Every method may block on the disk, and any thread may call it; OSError
     says that the store cannot do it now.
@@ -69,8 +85,8 @@ class Files(Protocol):
     def unstage(self, staged: Path) -> None:
         """Throw a staged directory away; idempotent."""
 
-    def variant(self, image_id: str, filename: str) -> Path:
-        """A local path of a published variant; it may be missing."""
+    def variant(self, image_id: str, filename: str) -> Path | RemoteVariant:
+        """A published variant: a local path where there is one. It may be missing."""
 
     def delete(self, image_id: str) -> None:
         """Remove original and variants; idempotent."""

@@ -8,10 +8,9 @@ import math
 from importlib import resources
 from typing import Any, cast
 
-from flask import Blueprint, Response, current_app, jsonify, request, send_file
+from flask import Blueprint, Response, current_app, jsonify, request
 
 from imgpool.errors import Draining
-from imgpool.service.records import ImageRecord
 from imgpool.service.usage import usage
 from imgpool.web.admission import Admission
 from imgpool.web.metrics import metrics_text
@@ -28,11 +27,10 @@ from imgpool.web.sight import (
     told_status,
     visible,
 )
+from imgpool.web.variants import send_variant
 from imgpool.web.visitors import visitor
 
 api = Blueprint("api", __name__)
-
-IMMUTABLE = "public, max-age=31536000, immutable"
 
 
 def admission() -> Admission:
@@ -97,23 +95,7 @@ def variant(image_id: str, variant: str) -> Response:
     record = visible(image_id)
     if record is None:
         return no_such_image()
-    return _send_variant(record, variant)
-
-
-def _send_variant(record: ImageRecord, name: str) -> Response:
-    made = next((each for each in record.variants if each.name == name), None)
-    if made is None:
-        return problem(404, "No such variant", f"This image is {record.state} and has no variant of this name.")
-    path = service().files.variant(record.id, made.filename)
-    try:
-        changed = path.stat().st_mtime_ns
-        response = send_file(
-            path, mimetype=f"image/{made.format}", conditional=True, etag=f"{record.id}-{name}-{changed:x}"
-        )
-    except FileNotFoundError:
-        return problem(404, "No such file", "The variant is gone from the server's disk.")
-    response.headers["Cache-Control"] = IMMUTABLE
-    return response
+    return send_variant(service().files, record, variant)
 
 
 @api.delete("/api/images/<image_id>")

@@ -1,0 +1,229 @@
+"""What files on S3 promise beyond `tests/contract/test_files.py`: against a real Swift, also one that is gone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from imgpool.errors import SettingError
+from imgpool.scaleout import bucket
+from imgpool.scaleout.bucket import Bucket
+from imgpool.scaleout.s3 import S3Files
+from imgpool.scaleout.scratch import Scratch
+from servers.swift import BUCKET, Swift
+
+ID = "0123456789abcdef" * 2
+OTHER = "f" * 32
+
+
+@pytest.fixture
+def folder(swift: Swift) -> Bucket:
+    return swift.folder()
+
+
+@pytest.fixture
+def files(folder: Bucket, tmp_path: Path) -> Iterator[S3Files]:
+    with closing(S3Files(folder, tmp_path / "scratch", left_after_s=-2)) as files:
+        yield files
+
+
+def keys(folder: Bucket) -> list[str]:
+    return [key for page in folder.pages("") for key, _ in page.objects]
+
+
+def read(folder: Bucket, key: str, first: int = 0, last: int | None = None) -> bytes:
+    with folder.read(key, first, last) as chunks:
+        return b"".join(chunks)
+
+
+def local(tmp_path: Path) -> list[Path]:
+    """What lies in the scratch directory, apart from locks."""
+    return [path for path in (tmp_path / "scratch").rglob("*") if path.is_file() and path.name != "lock"]
+
+
+def test_a_second_host_cannot_overwrite_an_original(files: S3Files) -> None:
+    first, second = files.new_original(ID), files.new_original(ID)
+    first.write(b"first")
+    second.write(b"second")
+    first.commit()
+    with pytest.raises(FileExistsError):
+        second.commit()
+    second.discard()
+    with files.original(ID) as path:
+        assert path.read_bytes() == b"first"
+
+
+def test_a_put_whose_answer_was_lost_is_known_again(folder: Bucket, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"mine")
+    puts = []
+
+    class Deaf(Bucket):
+        """Loses the first answer to a put, as a network may; boto3 then asks again."""
+
+        def _put(self, *given: object, **more: object) -> None:
+            super()._put(*given, **more)  # type: ignore[arg-type]
+            puts.append(given)
+            if len(puts) == 1:
+                self._put(*given, **more)
+
+    deaf = Deaf(folder.url, folder.endpoint)
+    deaf.put_new("originals/x", tmp_path / "file")
+    assert len(puts) == 1, "the second was refused: the first had worked"
+    assert read(folder, "originals/x") == b"mine"
+    with pytest.raises(FileExistsError):
+        deaf.put_new("originals/x", tmp_path / "file")
+
+
+def test_large_files_go_in_parts_and_leave_none_when_refused(files: S3Files, folder: Bucket) -> None:
+    data = os.urandom(1024) * 1024 * 17
+    assert len(data) > bucket.PART_BYTES
+    for last in (b"1", b"2"):
+        original = files.new_original(ID)
+        original.write(data)
+        original.write(last)
+        with suppress(FileExistsError):
+            original.commit()
+        original.discard()
+    with files.original(ID) as path:
+        assert path.read_bytes() == data + b"1", "the first one, whole"
+    assert not folder.parts_begun(), "the parts of the second were given back"
+
+
+def test_parts_of_a_dead_process_are_given_back(files: S3Files, folder: Bucket) -> None:
+    folder.begin_parts("originals/x")
+    folder.abort_parts_before(timedelta(hours=1))
+    assert folder.parts_begun() == ["originals/x"], "perhaps somebody is at it"
+    files.sweep(lambda ids: set(ids))
+    assert not folder.parts_begun()
+
+
+def test_what_was_published_by_two_attempts_at_once_are_two_things(files: S3Files) -> None:
+    wheres = []
+    for attempt in (b"one", b"two"):
+        staged = files.stage(ID)
+        (staged / "thumb.jpg").write_bytes(attempt)
+        wheres.append(files.publish(ID, staged))
+        files.unstage(staged)
+    one, two = (files.variant(ID, where + "thumb.jpg") for where in wheres)
+    with one.read() as chunks:
+        assert b"".join(chunks) == b"one"
+    assert one.version != two.version
+    files.withdraw(ID, wheres[0])
+    with pytest.raises(FileNotFoundError), one.read():
+        pass
+    with two.read(1, 1) as chunks:
+        assert b"".join(chunks) == b"w"
+
+
+def test_a_sweep_of_a_piece_and_of_what_is_young(folder: Bucket, tmp_path: Path) -> None:
+    with closing(S3Files(folder, tmp_path / "scratch", left_after_s=-2)) as files:
+        for image_id in (ID, OTHER):
+            original = files.new_original(image_id)
+            original.write(b"x")
+            original.commit()
+        folder.put("originals/readme.txt", tmp_path / "scratch" / "lock")
+        assert files.sweep(lambda _: set(), "a7") == 0
+        with closing(S3Files(folder, tmp_path / "scratch")) as careful:
+            assert careful.sweep(lambda _: set()) == 0, "another host may be about to record it"
+        assert files.sweep(lambda _: set(), "ff") == 1
+        assert keys(folder) == [f"originals/{ID}", "originals/readme.txt"]
+        assert files.sweep(lambda _: set()) == 1
+    assert keys(folder) == ["originals/readme.txt"], "not ours"
+
+
+def test_nothing_is_left_on_the_local_disk(files: S3Files, tmp_path: Path) -> None:
+    original = files.new_original(ID)
+    original.write(b"bytes")
+    original.commit()
+    with files.original(ID) as path:
+        assert path in local(tmp_path)
+    with pytest.raises(FileNotFoundError), files.original(OTHER):
+        pass
+    assert local(tmp_path) == []
+    files.close()
+    assert [path.name for path in (tmp_path / "scratch").iterdir()] == ["lock"]
+
+
+def test_a_killed_process_leaves_its_local_files_to_the_next(tmp_path: Path) -> None:
+    program = (
+        "import sys, time; from pathlib import Path; from imgpool.scaleout.scratch import Scratch\n"
+        "scratch = Scratch(Path(sys.argv[1])); scratch.file('half').write_bytes(b'half')\n"
+        "print(scratch.path, flush=True); time.sleep(60)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    with process.stdout:
+        theirs = Path(process.stdout.readline().strip())
+    mine = Scratch(tmp_path)
+    assert len(list(theirs.iterdir())) == 2, "it lives"
+    process.kill()
+    process.wait(10)
+    Scratch(tmp_path).close()
+    assert not theirs.exists()
+    assert mine.path.exists()
+    mine.close()
+    mine.close()
+
+
+@pytest.fixture
+def nobody_listens(swift: Swift) -> Bucket:
+    return Bucket(f"s3://{BUCKET}/x", "http://127.0.0.1:9")
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda files, path: files.adopt(ID, path),
+        lambda files, path: files.original(ID).__enter__(),
+        lambda files, path: files.variant(ID, "t/thumb.jpg").read().__enter__(),
+        lambda files, path: files.publish(ID, path.parent),
+        lambda files, path: files.delete(ID),
+        lambda files, path: files.sweep(set),
+    ],
+    ids=["adopt", "original", "read", "publish", "delete", "sweep"],
+)
+def test_a_store_that_is_away_is_an_os_error_soon(
+    nobody_listens: Bucket, tmp_path: Path, use: Callable[[S3Files, Path], None]
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "file").write_bytes(b"x")
+    began = time.monotonic()
+    with closing(S3Files(nobody_listens, tmp_path / "scratch")) as files, pytest.raises(OSError, match="S3: Could not"):
+        use(files, tmp_path / "in" / "file")
+    assert time.monotonic() - began < 5
+    assert local(tmp_path) == []
+
+
+def test_a_bucket_that_is_not_there_is_no_missing_image(swift: Swift, tmp_path: Path) -> None:
+    with closing(S3Files(Bucket("s3://elsewhere", swift.endpoint), tmp_path / "scratch")) as files:
+        with pytest.raises(OSError, match="NoSuchBucket") as raised, files.original(ID):
+            pass
+        assert not isinstance(raised.value, FileNotFoundError), "an image would be failed for it"
+
+
+def test_what_cannot_work_is_said_in_a_line(swift: Swift, monkeypatch: pytest.MonkeyPatch) -> None:
+    swift.folder().check()
+    with pytest.raises(SettingError, match=r"--files: 's3://elsewhere' cannot be used: there is no such bucket"):
+        Bucket("s3://elsewhere", swift.endpoint).check()
+    with pytest.raises(SettingError, match="--files: 's3:///x' is not allowed"):
+        Bucket("s3:///x")
+    with pytest.raises(SettingError, match="--s3-endpoint: 'nonsense' is not allowed"):
+        Bucket("s3://photos", "nonsense")
+    with pytest.raises(OSError, match="Could not connect") as raised:
+        Bucket(f"s3://{BUCKET}", "http://127.0.0.1:9").check()
+    assert not isinstance(raised.value, SettingError)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    with pytest.raises(SettingError, match="these credentials may not use it"):
+        swift.folder().check()
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    with pytest.raises(SettingError, match="there are no credentials; set AWS_ACCESS_KEY_ID"):
+        swift.folder().check()

@@ -1,0 +1,121 @@
+"""The pages' own way to files on S3: uploads in, variants out, by a service whose other parts are the embedded ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from doubles import Watching, lawful
+from imgpool.scaleout.bucket import Bucket
+from imgpool.scaleout.s3 import S3Files
+from imgpool.web import create_app
+from servers.swift import BUCKET, Swift
+from webclient import Web
+
+
+class Counted(Bucket):
+    """Counts what is read."""
+
+    reads = 0
+
+    def read(self, *given: Any, **more: Any) -> Any:
+        self.reads += 1
+        return super().read(*given, **more)
+
+
+@pytest.fixture
+def folder(swift: Swift) -> Counted:
+    return Counted(swift.folder().url, swift.endpoint)
+
+
+@pytest.fixture
+def web(start: Callable[..., Watching], folder: Counted) -> Callable[..., Web]:
+    def make(**given: Any) -> Web:
+        service = start(files=lambda data_dir, _: S3Files(folder, data_dir / "scratch"), **given)
+        return Web(create_app(service.settings, service).test_client(), service)
+
+    return make
+
+
+@pytest.fixture
+def away(swift: Swift, tmp_path: Path) -> Iterator[S3Files]:
+    with closing(S3Files(Bucket(f"s3://{BUCKET}", "http://127.0.0.1:9"), tmp_path / "away")) as files:
+        yield files
+
+
+def test_a_variant_comes_through_the_app(web: Callable[..., Web], folder: Counted, images: dict[str, bytes]) -> None:
+    site = web()
+    image_id = site.done(images["jpeg"])
+    path = f"/api/images/{image_id}/large"
+    whole = site.client.get(path)
+    made = site.service.record(image_id).variants[0]
+    assert whole.status_code == 200
+    assert whole.mimetype == "image/jpeg"
+    assert len(whole.data) == whole.content_length == made.bytes
+    assert whole.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+    assert whole.headers["Accept-Ranges"] == "bytes"
+
+    for asked, first, last in (("0-0", 0, 0), ("10-", 10, made.bytes - 1), ("-5", made.bytes - 5, made.bytes - 1)):
+        part = site.client.get(path, headers={"Range": f"bytes={asked}", "If-Range": whole.headers["ETag"]})
+        assert part.status_code == 206
+        assert part.headers["Content-Range"] == f"bytes {first}-{last}/{made.bytes}"
+        assert part.data == whole.data[first : last + 1]
+        assert part.content_length == len(part.data)
+    other = site.client.get(path, headers={"Range": "bytes=0-0", "If-Range": '"another"'})
+    assert other.status_code == 200
+    assert other.data == whole.data
+
+    folder.reads = 0
+    same = site.client.get(path, headers={"If-None-Match": whole.headers["ETag"]})
+    assert (same.status_code, same.data) == (304, b"")
+    beyond = site.client.get(path, headers={"Range": f"bytes={made.bytes}-"})
+    assert beyond.status_code == 416
+    assert folder.reads == 0, "the record knows enough for both"
+    head = site.client.head(path)
+    assert (head.status_code, head.content_length, head.data) == (200, made.bytes, b"")
+
+
+def test_what_s3_has_lost_or_cannot_give_is_said(
+    web: Callable[..., Web], away: S3Files, images: dict[str, bytes]
+) -> None:
+    site = web()
+    image_id = site.done(images["jpeg"])
+    files = site.service.files
+    site.service.files = away
+    lost = site.client.get(f"/api/images/{image_id}/large")
+    assert (lost.status_code, lost.headers["Retry-After"]) == (503, "10")
+    assert lost.mimetype == "application/problem+json"
+    site.service.files = files
+    files.delete(image_id)
+    gone = site.client.get(f"/api/images/{image_id}/large")
+    assert gone.status_code == 404
+    assert "Cache-Control" not in gone.headers or "immutable" not in gone.headers["Cache-Control"]
+
+
+def test_while_s3_is_away_uploads_are_refused_and_nothing_is_lost(
+    web: Callable[..., Web], away: S3Files, images: dict[str, bytes]
+) -> None:
+    site = web()
+    files = site.service.files
+    kept = site.done(images["jpeg"])
+    site.service.files = away
+    refused = site.raw(images["jpeg"])
+    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "10")
+    assert site.client.delete(f"/api/images/{kept}").status_code == 503
+    site.service.files = files
+    counts = site.service.settled()
+    assert (counts.accepted, counts.done) == (1, 1)
+    assert lawful(counts)
+    assert site.client.get(f"/api/images/{kept}/thumb").status_code == 200
+
+
+def test_a_deleted_image_leaves_no_object(web: Callable[..., Web], folder: Counted, images: dict[str, bytes]) -> None:
+    site = web()
+    image_id = site.done(images["jpeg"])
+    assert sum(len(page.objects) for page in folder.pages("")) == 3
+    assert site.client.delete(f"/api/images/{image_id}").status_code == 204
+    assert sum(len(page.objects) for page in folder.pages("")) == 0

@@ -1,0 +1,207 @@
+"""A real S3 for tests: OpenStack Swift with its s3api, four processes on loopback, everything in one directory."""
+
+from __future__ import annotations
+
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib.util import find_spec
+from pathlib import Path
+
+import boto3
+from botocore.config import Config
+
+from imgpool.scaleout.bucket import Bucket
+
+START_S = 30
+END_S = 10
+BUCKET = "photos"
+ACCESS_KEY, SECRET_KEY = "test:tester", "testing"
+MISSING = None if find_spec("swift") else "OpenStack Swift is not installed: it comes with the extra imgpool[test]"
+
+RINGS = """
+import sys
+from pathlib import Path
+from swift.common.ring import RingBuilder
+for ring, port in zip(("object", "container", "account"), sys.argv[2:]):
+    builder = RingBuilder(1, 1, 1)
+    device = {"region": 1, "zone": 1, "weight": 1.0, "ip": "127.0.0.1", "port": int(port), "device": "d"}
+    builder.add_dev(device | {"replication_ip": "127.0.0.1", "replication_port": int(port), "meta": ""})
+    builder.rebalance()
+    builder.get_ring().save(str(Path(sys.argv[1], ring + ".ring.gz")))
+"""
+STORAGE = """
+[DEFAULT]
+bind_ip = 127.0.0.1
+bind_port = {port}
+workers = 0
+swift_dir = {root}
+devices = {root}/devices
+mount_check = false
+fallocate_reserve = 0
+disable_fallocate = true
+
+[pipeline:main]
+pipeline = {kind}-server
+
+[app:{kind}-server]
+use = egg:swift#{kind}
+"""
+PROXY = """
+[DEFAULT]
+bind_ip = 127.0.0.1
+bind_port = {port}
+workers = 0
+swift_dir = {root}
+
+[pipeline:main]
+pipeline = catch_errors gatekeeper healthcheck s3api tempauth bulk slo proxy-server
+
+[app:proxy-server]
+use = egg:swift#proxy
+account_autocreate = true
+
+[filter:catch_errors]
+use = egg:swift#catch_errors
+[filter:gatekeeper]
+use = egg:swift#gatekeeper
+[filter:healthcheck]
+use = egg:swift#healthcheck
+[filter:s3api]
+use = egg:swift#s3api
+location = us-east-1
+s3_acl = false
+[filter:tempauth]
+use = egg:swift#tempauth
+user_test_tester = testing .admin
+[filter:bulk]
+use = egg:swift#bulk
+[filter:slo]
+use = egg:swift#slo
+"""
+SERVERS = {
+    "object": "swift.obj.server",
+    "container": "swift.container.server",
+    "account": "swift.account.server",
+    "proxy": "swift.proxy.server",
+}
+
+
+class Swift:
+    """`endpoint` speaks S3 from `start` to `stop`. `kill` is `kill -9`; `start` goes on with what is on the disk."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        (root / "devices" / "d").mkdir(parents=True)
+        self._ports = dict(zip(SERVERS, _free_ports(len(SERVERS)), strict=True))
+        self.endpoint = f"http://127.0.0.1:{self._ports['proxy']}"
+        self._processes: list[subprocess.Popen[bytes]] = []
+        (root / "swift.conf").write_text("[swift-hash]\nswift_hash_path_suffix = imgpool\n")
+        for kind, port in self._ports.items():
+            text = PROXY if kind == "proxy" else STORAGE
+            (root / f"{kind}.conf").write_text(text.format(kind=kind, port=port, root=root))
+        ports = [str(self._ports[ring]) for ring in ("object", "container", "account")]
+        subprocess.run([sys.executable, "-W", "ignore", "-c", RINGS, str(root), *ports], check=True, timeout=START_S)
+
+    def start(self) -> None:
+        for kind, module in SERVERS.items():
+            program = f"import sys; from {module} import main; sys.argv[0] = 'swift-{kind}-server'; sys.exit(main())"
+            with (self.root / f"{kind}.log").open("ab") as log:
+                self._processes.append(
+                    subprocess.Popen(
+                        [sys.executable, "-W", "ignore", "-c", program, str(self.root / f"{kind}.conf"), "verbose"],
+                        stdin=subprocess.DEVNULL,
+                        stdout=log,
+                        stderr=log,
+                    )
+                )
+        limit = time.monotonic() + START_S
+        while not self._answers():
+            dead = [each.args for each in self._processes if each.poll() is not None]
+            if dead or time.monotonic() > limit:
+                logs = "\n".join(path.read_text(errors="replace")[-2000:] for path in self.root.glob("*.log"))
+                self.kill()
+                raise AssertionError(f"Swift did not start ({dead}):\n{logs}")
+            time.sleep(0.05)
+
+    def _answers(self) -> bool:
+        for port in self._ports.values():
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/healthcheck", timeout=2).close()
+            except urllib.error.HTTPError as error:  # the storage servers know no such path, and say so
+                error.close()
+            except OSError:
+                return False
+        return True
+
+    def make_bucket(self) -> None:
+        """The bucket of `folder`."""
+        client = boto3.client("s3", endpoint_url=self.endpoint, config=Config(s3={"addressing_style": "path"}))
+        client.create_bucket(Bucket=BUCKET)
+        client.close()
+
+    def folder(self) -> Bucket:
+        """A new folder of the bucket, for one test alone."""
+        return Bucket(f"s3://{BUCKET}/{secrets.token_hex(4)}", self.endpoint)
+
+    def pids(self) -> list[int]:
+        return [each.pid for each in self._processes]
+
+    def kill(self) -> None:
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        self._end(signal.SIGTERM)
+
+    def _end(self, number: signal.Signals) -> None:
+        for process in self._processes:
+            with suppress(ProcessLookupError):
+                process.send_signal(number)
+        for process in self._processes:
+            try:
+                process.wait(END_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait(END_S)
+        self._processes = []
+
+
+@contextmanager
+def running(root: Path) -> Iterator[Swift]:
+    """A running Swift in a directory of its own."""
+    server = Swift(root)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.kill()
+
+
+def credentials() -> dict[str, str]:
+    """The environment for a program that uses it; no other of this machine's AWS settings counts."""
+    others = dict.fromkeys(("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"), "/nonexistent")
+    return {
+        **others,
+        "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+        "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
+def _free_ports(number: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(number)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [int(each.getsockname()[1]) for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
