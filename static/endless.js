@@ -1,9 +1,11 @@
 /**
  * The images below the newest ones, as far down as somebody scrolls: pages of a fixed size, of which only those near the
  * screen have cards. The others are empty boxes of the height that they had, so 100,000 images cost as much as a few.
+ *
+ * While cards can be seen, none comes or goes by itself: they would all move. They change in place, and what is new waits.
  */
 
-import { drawImages } from "./images.js";
+import { drawImages, drawSkeletons, redrawImages } from "./images.js";
 import { fetchIfChanged } from "./poll.js";
 
 export const PAGE = 60; // fills whole rows of 2, 3, 4, 5 or 6 cards, so that no page but the last ends in a gap
@@ -16,9 +18,12 @@ export function endless({ newest, below, end, addressOf, known }) {
   let begun = false;
   let busy = false;
 
+  const onScreen = new WeakSet(); // pages that are on the screen or near it
   const near = new IntersectionObserver(
     (entries) => {
       for (const { target, isIntersecting } of entries) {
+        if (isIntersecting) onScreen.add(target);
+        else onScreen.delete(target);
         if (target === end) grow();
         else if (isIntersecting) fill(target);
         else empty(target);
@@ -46,15 +51,23 @@ export function endless({ newest, below, end, addressOf, known }) {
     page.classList.add("older-page");
     page.dataset.before = cursor;
     below.insertBefore(page, before);
+    onScreen.add(page);
     near.observe(page);
     return page;
   }
 
   async function fill(page) {
+    if (page.children.length === 0) drawSkeletons(page, Number(page.dataset.cards ?? PAGE));
     const answer = await fetchIfChanged(addressOf(page.dataset.before, PAGE), { always: true });
-    drawImages(page, answer.images);
     known(answer.images);
-    page.style.height = "";
+    if (!onScreen.has(page)) return answer.next; // scrolled past meanwhile: it stays a box
+    if (page.querySelector("[data-id]:not([data-skeleton])")) {
+      redrawImages(page, answer.images, { whole: answer.next === null });
+    } else {
+      drawImages(page, answer.images);
+      page.dataset.cards = answer.images.length;
+      page.style.height = "";
+    }
     return answer.next;
   }
 
@@ -70,11 +83,20 @@ export function endless({ newest, below, end, addressOf, known }) {
     begun = false;
   }
 
+  function isSeen() {
+    const top = newest.getBoundingClientRect().top;
+    return newest.children.length > 0 && top < innerHeight && end.getBoundingClientRect().bottom > 0;
+  }
+
   const isNear = (node) => node.getBoundingClientRect().top < innerHeight + 1500;
 
   return {
-    /** Draws the newest images; from the first page below them on, none of them may fall out at the end. */
-    draw(images, cursor) {
+    /**
+     * Draws the newest images, and returns how many of them wait to be shown: when cards can be seen, unless `asked`.
+     * From the first page below them on, none of them may fall out at the end.
+     */
+    draw(images, cursor, { asked = false } = {}) {
+      if (!asked && isSeen()) return redrawImages(newest, images, { whole: cursor === null });
       const known = Number(newest.firstElementChild?.dataset.cursor ?? 0);
       if (begun && images.length && Number(images.at(-1).cursor) > known) startAnew(); // more came than one answer holds
       drawImages(newest, images, { keepOlder: begun });
@@ -86,7 +108,9 @@ export function endless({ newest, below, end, addressOf, known }) {
         const moved = Array.from(newest.children).slice(-PAGE);
         const page = addPage(moved[0].previousElementSibling.dataset.cursor, below.firstElementChild);
         page.append(...moved);
+        page.dataset.cards = PAGE;
       }
+      return 0;
     },
     /** Asks again for the pages on the screen that have something unfinished. */
     async refresh() {

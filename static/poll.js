@@ -25,18 +25,21 @@ export async function fetchIfChanged(address, { always = false } = {}) {
 }
 
 /**
- * Runs `task` every `pauseMs` while the page is visible, or always. `onTrouble(error)` is told of each failure and
- * `onTrouble(null)` of each success. Ends for good when `task` throws SignedOut.
+ * Runs `task` every `pauseMs` while the page is visible, and every `hiddenPauseMs`, if that is given, while it is not.
+ * `onTrouble(error)` is told of each failure and `onTrouble(null)` of each success. Ends for good when `task` throws
+ * SignedOut.
  */
-export function watch(task, { pauseMs, onTrouble, alsoHidden = false }) {
+export function watch(task, { pauseMs, onTrouble, hiddenPauseMs = null }) {
   let failures = 0;
   let timer = null;
   let running = false;
   let over = false;
 
+  const pause = () => (document.hidden ? hiddenPauseMs : pauseMs);
+
   async function run() {
     timer = null;
-    if (running || over || (document.hidden && !alsoHidden)) return;
+    if (running || over || pause() === null) return;
     running = true;
     try {
       await task();
@@ -49,10 +52,10 @@ export function watch(task, { pauseMs, onTrouble, alsoHidden = false }) {
     } finally {
       running = false;
     }
-    if (over || (document.hidden && !alsoHidden)) return;
+    if (over || pause() === null) return;
     // Spread, so that everybody who lost the server does not come back in the same moment.
-    const backOff = Math.min(LONGEST_PAUSE_MS, pauseMs * 2 ** failures) * (0.75 + Math.random() / 2);
-    timer = setTimeout(run, failures ? backOff : pauseMs);
+    const backOff = Math.min(LONGEST_PAUSE_MS, pause() * 2 ** failures) * (0.75 + Math.random() / 2);
+    timer = setTimeout(run, failures ? backOff : pause());
   }
 
   document.addEventListener("visibilitychange", () => {

@@ -1,9 +1,14 @@
 /** Keeps what templates/_pool.html drew true to a status from GET /api/status. Words and markup stay in the template. */
 
 import { FORMATS, count, seconds, setText } from "./format.js";
+import { speaker } from "./say.js";
 import { showTime } from "./times.js";
 
 const SHORT_WAIT_S = 0.05; // as in templates/_pool.html
+const MOST_SQUARES = 256; // this, too
+const FEW_LANES = 3; // so many fit into their box; more have to be scrolled, by keyboard, too
+
+const speakers = new WeakMap(); // summary -> say
 
 const at = (status, path) => path.split(".").reduce((value, key) => value?.[key], status) ?? null;
 
@@ -14,7 +19,7 @@ export function drawStatus(status, nameOf = () => undefined) {
   // First the sentences, then the numbers in them.
   for (const node of document.querySelectorAll("[data-summary]")) drawSummary(node, status);
   for (const node of document.querySelectorAll("[data-field]")) {
-    setText(node, FORMATS[node.dataset.kind](at(status, node.dataset.field)));
+    showNumber(node, at(status, node.dataset.field));
   }
   for (const node of document.querySelectorAll("[data-channel]")) drawChannel(node, at(status, node.dataset.channel));
   for (const node of document.querySelectorAll("[data-lanes]")) drawLanes(node, status.pool.lanes, nameOf);
@@ -22,17 +27,25 @@ export function drawStatus(status, nameOf = () => undefined) {
   for (const node of document.querySelectorAll("[data-refusals]")) drawRefusals(node, status.refusals);
 }
 
+function showNumber(node, value) {
+  node.value = value ?? "";
+  setText(node, FORMATS[node.dataset.kind](value));
+}
+
 function drawSummary(root, status) {
   const words = root.querySelector("template").content;
   const open = status.accepting ? "none" : (status.reason ?? "other");
   const wanted = status.pool.paused && ["none", "no_room"].includes(open) ? "paused" : open;
+  const line = root.querySelector("[data-headline]");
+  if (!speakers.has(root)) speakers.set(root, speaker(root.querySelector("[data-said]"), line.textContent));
   if (root.dataset.summary !== wanted) {
     const found = words.querySelector(`[data-reason="${CSS.escape(wanted)}"]`) ?? words.querySelector('[data-reason="other"]');
     const [headline, ...sentence] = found.cloneNode(true).children;
-    setText(root.querySelector("[data-headline]"), headline.textContent);
+    setText(line, headline.textContent);
     root.querySelector("[data-sentence]").replaceChildren(...sentence);
     root.dataset.summary = wanted;
   }
+  speakers.get(root)(line.textContent);
   const wait = root.querySelector("[data-wait]");
   if (wait) wait.hidden = status.wait_s.estimate === null || status.wait_s.estimate < SHORT_WAIT_S;
 }
@@ -56,22 +69,38 @@ function drawChannel(root, channel) {
   }
 }
 
-/** The capacity changed under way (another server came back): squares are added or taken; a bar is only rescaled. */
+/** The capacity changed under way: squares are added or taken, or a bar is drawn instead of them. */
 function rebuildChannel(root, capacity) {
-  const bar = root.querySelector("svg");
-  if (bar) bar.setAttribute("viewBox", `0 0 ${capacity} 1`);
-  else if (capacity > Number(root.dataset.mostSquares)) return location.reload();
-  else {
+  if (capacity > MOST_SQUARES) {
+    if (!root.querySelector("svg")) root.replaceChildren(newBar());
+    root.querySelector("svg").setAttribute("viewBox", `0 0 ${capacity} 1`);
+  } else {
+    if (root.dataset.columns !== String(columnsFor(capacity))) root.replaceChildren(); // of another size: drawn anew
     while (root.children.length > capacity) root.lastElementChild.remove();
     while (root.children.length < capacity) root.append(Object.assign(document.createElement("i"), { className: "place" }));
   }
   root.dataset.capacity = capacity;
+  root.dataset.columns = columnsFor(capacity);
+}
+
+const columnsFor = (capacity) => (capacity > MOST_SQUARES ? 1 : capacity <= 16 ? 8 : capacity <= 64 ? 16 : 32); // as in templates/_pool.html
+
+function newBar() {
+  const part = (name, attributes) => {
+    const node = document.createElementNS("http://www.w3.org/2000/svg", name);
+    for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+    return node;
+  };
+  const bar = part("svg", { class: "bar", preserveAspectRatio: "none" });
+  for (const kind of ["buffered", "reserved"]) bar.append(part("rect", { class: `bar-${kind}`, x: 0, y: 0, width: 0, height: 1 }));
+  return bar;
 }
 
 function drawLanes(root, lanes, nameOf) {
   const blank = document.getElementById("lane").content.firstElementChild;
   while (root.children.length > lanes.length) root.lastElementChild.remove();
   while (root.children.length < lanes.length) root.append(blank.cloneNode(true));
+  root.tabIndex = lanes.length > FEW_LANES ? 0 : -1;
   lanes.forEach((lane, index) => drawLane(root.children[index], lane, nameOf));
 }
 
@@ -104,14 +133,15 @@ function drawReasons(root, refusedBy) {
   }
   // Another server has counted anew since the page was opened.
   for (const [reason, row] of rows) if (!(reason in refusedBy)) row.remove();
-  document.querySelector("[data-none-refused]").hidden = root.children.length > 0;
+  for (const node of document.querySelectorAll("[data-none-refused]")) node.hidden = root.children.length > 0;
 }
 
-function drawRefusals(root, refusals) {
+function drawRefusals(root, all) {
+  const refusals = all.slice(0, Number(root.dataset.refusals) || all.length);
   const blank = document.getElementById("refusal").content.firstElementChild;
   while (root.children.length > refusals.length) root.lastElementChild.remove();
   while (root.children.length < refusals.length) root.append(blank.cloneNode(true));
-  root.previousElementSibling.hidden = refusals.length === 0;
+  root.parentElement.querySelector("[data-some-refused]").hidden = refusals.length === 0;
   refusals.forEach(({ at: moment, reason, count: n }, index) => {
     const row = root.children[index];
     const part = (name) => row.querySelector(`[data-refusal="${name}"]`);

@@ -1,6 +1,7 @@
 /** The status page keeps itself up to date: the pool within a second, the images at every other look. */
 
 import { PAGE, endless } from "./endless.js";
+import { count, setText } from "./format.js";
 import { SignedOut, fetchIfChanged, watch } from "./poll.js";
 import { drawStatus } from "./pool.js";
 import { updatePlots } from "./plots.js";
@@ -8,7 +9,8 @@ import { drawSteering, steer } from "./steer.js";
 import { showTime } from "./times.js";
 import { showInTab } from "./tab.js";
 
-const PAUSE_MS = 700; // with an answer that is a quarter of a second old, still within a second
+const PAUSE_MS = 600; // with an answer that is a quarter of a second old, still within a second
+const HIDDEN_PAUSE_MS = 3000; // for title and icon of a tab in the background
 const PLOTS_PAUSE_MS = 3000;
 
 const list = document.querySelector("[data-images]");
@@ -17,6 +19,9 @@ const root = document.documentElement.dataset;
 const names = new Map();
 let fresh = new Date();
 
+const come = document.querySelector("[data-come]");
+let page = null; // the newest images as they were told last
+let asked = false; // somebody has just asked for what is new, or changed something
 let looks = 0;
 
 const { source, state } = list.dataset;
@@ -44,21 +49,40 @@ const images = endless({
 older.hidden = true; // the list goes on by itself
 
 async function update() {
-  const alsoImages = looks++ % 2 === 0;
-  const [status, page] = await Promise.all([
+  const alsoImages = !document.hidden && looks++ % 2 === 0;
+  const [status, told] = await Promise.all([
     fetchIfChanged(`${list.dataset.status}?watch`),
     alsoImages ? fetchIfChanged(imagesAddress(first)) : null,
     alsoImages ? images.refresh() : null,
   ]);
-  if (page) {
+  if (told) {
+    page = told;
     names.clear();
     know(page.images);
-    images.draw(page.images, page.next);
-    document.querySelector("[data-empty]").hidden = page.images.length > 0;
   }
+  if (page && (told || !come.hidden)) drawImages();
   if (status) draw(status);
   fresh = new Date();
 }
+
+function drawImages() {
+  const waiting = images.draw(page.images, page.next, { asked });
+  asked = false;
+  const most = waiting === page.images.length && page.next !== null;
+  setText(come.querySelector("[data-come-count]"), `${count(waiting)}${most ? "+" : ""}`);
+  if (come.hidden === waiting > 0) {
+    come.hidden = waiting === 0;
+    setText(document.querySelector("[data-come-said]"), waiting ? "There are new images." : "");
+  }
+  document.querySelector("[data-empty]").hidden = page.images.length > 0;
+}
+
+come.addEventListener("click", () => {
+  asked = true;
+  drawImages();
+  document.getElementById("images").scrollIntoView();
+  list.querySelector("a")?.focus({ preventScroll: true });
+});
 
 function draw(status) {
   drawStatus(status, (id) => names.get(id));
@@ -77,9 +101,10 @@ function tell(error) {
 
 steer((status) => {
   looks = 0;
+  asked = !status;
   return status ? draw(status) : update().catch(tell);
 });
 update().catch(tell);
 watch(updatePlots, { pauseMs: PLOTS_PAUSE_MS, onTrouble: () => {} });
 updatePlots().catch(() => {});
-watch(update, { pauseMs: PAUSE_MS, onTrouble: tell });
+watch(update, { pauseMs: PAUSE_MS, hiddenPauseMs: HIDDEN_PAUSE_MS, onTrouble: tell });

@@ -45,22 +45,28 @@ function wishOf(form, submitter) {
   return Object.fromEntries(Array.from(given, ([name, value]) => [name, Number(value)]));
 }
 
+/** What was wrong stands in the place of the note, so that nothing moves. */
+function complain(text) {
+  const wrong = panel.querySelector("[data-steer-wrong]");
+  setText(wrong, text);
+  wrong.hidden = !text;
+  panel.querySelector("[data-steer-note]").hidden = Boolean(text);
+}
+
 /** Has the forms answered here. `changed(status)` is called with the new status, or with nothing: ask for it. */
 export function steer(changed) {
   panel?.addEventListener("submit", async (event) => {
     event.preventDefault();
     const form = event.target;
-    const wrong = panel.querySelector("[data-steer-wrong]");
     try {
       if (form.dataset.api) changed(await ask(form.dataset.api, "POST").then(() => undefined));
       else {
         form.querySelector("input")?.blur();
         changed(await ask(panel.dataset.steer, "PATCH", wishOf(form, event.submitter)));
       }
-      wrong.hidden = true;
+      complain("");
     } catch (error) {
-      setText(wrong, error.message);
-      wrong.hidden = false;
+      complain(error.message);
     }
   });
 
@@ -80,7 +86,6 @@ export function steer(changed) {
 
   const all = many.querySelector("[data-pick-all]");
   const boxes = () => Array.from(document.querySelectorAll('.cards input[name="id"]'));
-  all.hidden = false;
   all.addEventListener("click", () => {
     const on = boxes().some((box) => !box.checked);
     for (const box of boxes()) box.checked = on;

@@ -47,7 +47,7 @@ def upload_page() -> str:
         max_files=settings.max_files,
         formats=[each.label for each in INPUT_FORMATS],
         accept=",".join(each.mime for each in INPUT_FORMATS),
-        samples=[url_for("pages.sample", name=path.name) for path in _samples()],
+        samples=_sample_addresses(),
         status=status,
     )
 
@@ -59,6 +59,10 @@ def sample(name: str) -> Response:
     if found is None:
         return problem(404, "No such sample", "There is no sample image of this name.")
     return send_file(found, max_age=3600)
+
+
+def _sample_addresses() -> list[str]:
+    return [url_for("pages.sample", name=path.name) for path in _samples()]
 
 
 def _samples() -> tuple[Path, ...]:
@@ -105,6 +109,7 @@ def status_page() -> str | Response:
         "status.html",
         status=told_status(),
         samples=service().samples(0),
+        sample_pictures=_sample_addresses(),
         images=images,
         next=following,
         state=state,

@@ -30,5 +30,5 @@ export function follow(files, address) {
     for (let start = 0; start < followed.length; start += BATCH) await ask(followed.slice(start, start + BATCH));
   };
   // In the background, too: the title says how far it is.
-  watch(task, { pauseMs: PAUSE_MS, onTrouble: () => {}, alsoHidden: true });
+  watch(task, { pauseMs: PAUSE_MS, onTrouble: () => {}, hiddenPauseMs: PAUSE_MS });
 }

@@ -31,7 +31,7 @@ def _decoders(server: Server) -> list[psutil.Process]:
     return found
 
 
-def test_it_keeps_itself_up_to_date_without_a_reload(open_page: OpenPage, server: Server, samples: list[Path]) -> None:
+def test_it_keeps_itself_up_to_date_without_a_reload(server: Server, open_page: OpenPage, samples: list[Path]) -> None:
     page = open_page(f"{server.url}/status")
     expect(page.get_by_text("No images yet.")).to_be_visible()
     page.evaluate("window.sameDocument = true")
@@ -54,7 +54,7 @@ def test_it_keeps_itself_up_to_date_without_a_reload(open_page: OpenPage, server
 
 
 def test_an_update_leaves_the_focus_and_what_is_read_where_they_were(
-    open_page: OpenPage, server: Server, samples: list[Path]
+    server: Server, open_page: OpenPage, samples: list[Path]
 ) -> None:
     server.upload(samples[0].read_bytes(), "first.jpg")
     server.wait_until_settled()
@@ -63,6 +63,9 @@ def test_an_update_leaves_the_focus_and_what_is_read_where_they_were(
     link.focus()
     card = page.locator(".card").first.element_handle()
     server.upload(samples[1].read_bytes(), "second.png")
+    expect(page.get_by_role("button", name="Show 1 new")).to_be_visible()
+    expect(page.locator(".card-name")).to_have_text(["first.jpg"])
+    page.evaluate("scrollTo(0, 0)")  # nobody looks at the cards any more
     expect(page.locator(".card-name")).to_have_text(["second.png", "first.jpg"])
     assert card.evaluate("(card) => card.isConnected && card.contains(document.activeElement)")
     expect(page.locator(".card .card-name").nth(1)).to_have_text("first.jpg")
@@ -93,7 +96,7 @@ def test_a_queue_too_large_for_squares_is_a_bar(open_page: OpenPage, tmp_path: P
 
 
 def test_it_says_so_while_the_server_is_away_and_goes_on_afterwards(
-    open_page: OpenPage, server: Server, samples: list[Path]
+    server: Server, open_page: OpenPage, samples: list[Path]
 ) -> None:
     page = open_page(f"{server.url}/status")
     # Playwright cannot answer what the browser has in its cache, so both addresses are cut off here.
@@ -110,7 +113,7 @@ def test_it_says_so_while_the_server_is_away_and_goes_on_afterwards(
     expect(page.locator(".card-name")).to_have_text(["after.jpg"])
 
 
-def test_filters_and_older_pages_are_links(open_page: OpenPage, server: Server, samples: list[Path]) -> None:
+def test_filters_and_older_pages_are_links(server: Server, open_page: OpenPage, samples: list[Path]) -> None:
     for name in ("one.jpg", "two.jpg", "three.jpg"):
         server.upload(samples[0].read_bytes(), name)
     server.wait_until_settled()
@@ -126,7 +129,7 @@ def test_filters_and_older_pages_are_links(open_page: OpenPage, server: Server, 
 
 
 def test_an_image_shows_its_variants_and_can_be_deleted_without_javascript(
-    open_page: OpenPage, server: Server, samples: list[Path]
+    server: Server, open_page: OpenPage, samples: list[Path]
 ) -> None:
     server.upload(samples[0].read_bytes(), "lake.jpg")
     server.wait_until_settled()
@@ -160,6 +163,11 @@ def test_the_pool_at_work_is_drawn_and_an_unfinished_image_shows_its_picture_whe
             expect(lane.get_by_role("link", name="first.jpg")).to_be_visible()
             expect(status.locator('[data-channel="pool.queue"] .place[data-place="buffered"]')).to_have_count(1)
             expect(status.locator('[data-channel="pool.queue"] .place[data-place="free"]')).to_have_count(3)
+            moving = "document.getAnimations().filter((each) => each.playState === 'running').length"
+            assert status.evaluate(moving) > 0
+            still = open_page(f"{server.url}/status", reduced_motion="reduce")
+            expect(still.locator('.lane[data-busy="yes"]')).to_have_count(1)
+            assert still.evaluate(moving) == 0
             image = open_page(server.url + first["url"].removeprefix("/api"))
             expect(image.get_by_role("heading", name="A worker has it now")).to_be_visible()
         finally:
@@ -169,7 +177,7 @@ def test_the_pool_at_work_is_drawn_and_an_unfinished_image_shows_its_picture_whe
         expect(status.locator('.card[data-state="done"]')).to_have_count(3)
 
 
-def test_a_deleted_image_leaves_an_open_status_page(open_page: OpenPage, server: Server, samples: list[Path]) -> None:
+def test_a_deleted_image_leaves_an_open_status_page(server: Server, open_page: OpenPage, samples: list[Path]) -> None:
     _, answer, _ = server.upload(samples[0].read_bytes(), "lake.jpg")
     server.wait_until_settled()
     page = open_page(f"{server.url}/status")
@@ -207,7 +215,7 @@ def test_steering_is_seen_at_once_and_says_what_is_not_possible(open_page: OpenP
         expect(plain.get_by_role("heading", level=1)).to_have_text("The pool is paused")
 
 
-def test_many_images_are_ticked_and_deleted(open_page: OpenPage, server: Server, samples: list[Path]) -> None:
+def test_many_images_are_ticked_and_deleted(server: Server, open_page: OpenPage, samples: list[Path]) -> None:
     for name in ("one.jpg", "two.jpg", "three.jpg"):
         server.upload(samples[1].read_bytes(), name)
     server.wait_until_settled()
@@ -220,13 +228,13 @@ def test_many_images_are_ticked_and_deleted(open_page: OpenPage, server: Server,
     expect(page.locator('.sums [data-field="counts.deleted"]')).to_have_text("2")
 
 
-def test_the_last_five_minutes_are_drawn_and_told_in_a_table(open_page: OpenPage, server: Server) -> None:
+def test_the_last_five_minutes_are_drawn_and_told_in_a_table(server: Server, open_page: OpenPage) -> None:
     server.upload(b"This is not a picture. " * 50, "not.jpg")
     page = open_page(f"{server.url}/status")
     expect(page.locator(".figure canvas")).to_have_count(5)
     expect(page.locator('[data-series="capacity"] [data-now]')).to_have_text("64")
     expect(page.locator('[data-series="refused_per_s"] [data-most]')).not_to_have_text("0/s")
-    expect(page.locator(".latest li")).to_contain_text("not an accepted image format")
+    expect(page.locator(".refused .latest li")).to_contain_text("not an accepted image format")
     inked = """(canvas) => canvas.getContext("2d")
         .getImageData(0, 0, canvas.width, canvas.height).data.some((each) => each)"""
     assert page.locator('[data-figure="memory"] canvas').evaluate(inked)
@@ -264,7 +272,7 @@ def test_a_hundred_thousand_images_scroll_by_and_only_those_near_have_cards(
 
 
 def test_what_is_new_comes_on_top_and_nothing_is_lost_below(
-    open_page: OpenPage, server: Server, samples: list[Path]
+    server: Server, open_page: OpenPage, samples: list[Path]
 ) -> None:
     for number in range(5):
         server.upload(samples[1].read_bytes(), f"{number}.png")
@@ -277,7 +285,7 @@ def test_what_is_new_comes_on_top_and_nothing_is_lost_below(
     expect(page.locator('.card[data-state="done"]')).to_have_count(8)
 
 
-def test_the_tab_says_how_the_pool_is(open_page: OpenPage, server: Server, samples: list[Path]) -> None:
+def test_the_tab_says_how_the_pool_is(server: Server, open_page: OpenPage, samples: list[Path]) -> None:
     page = open_page(f"{server.url}/status")
     expect(page).to_have_title("Status · imgpool")
     page.get_by_role("button", name="Pause").click()
@@ -288,12 +296,12 @@ def test_the_tab_says_how_the_pool_is(open_page: OpenPage, server: Server, sampl
     expect(page).to_have_title("Status · imgpool")
 
 
-def test_numbers_and_times_are_in_the_readers_language(open_page: OpenPage, server: Server) -> None:
+def test_numbers_and_times_are_in_the_readers_language(server: Server, open_page: OpenPage) -> None:
     page = open_page(f"{server.url}/status", locale="de-DE")
     expect(page.locator('[data-series="cpu"] [data-now]')).to_have_text(re.compile(r"^\d+,\d\d$"))
 
 
-def test_the_link_of_an_image_is_copied(open_page: OpenPage, server: Server, samples: list[Path]) -> None:
+def test_the_link_of_an_image_is_copied(server: Server, open_page: OpenPage, samples: list[Path]) -> None:
     _, answer, _ = server.upload(samples[1].read_bytes(), "one.png")
     server.wait_until_settled()
     page = open_page(server.url + answer["images"][0]["url"].removeprefix("/api"))
