@@ -17,6 +17,8 @@ from PIL import Image
 from doubles import Watching
 from imgpool.config import Settings
 from pictures import bomb, photo
+from servers.postgresql import database_url, postgresql  # noqa: F401 - fixtures
+from servers.standing import STANDING
 
 END_S = 10.0
 
@@ -41,7 +43,7 @@ def _nothing_left_running() -> Iterator[None]:
         thread.join(max(0.0, limit - time.monotonic()))
     threads = sorted(thread.name for thread in set(_threads()) - threads_before)
     assert not threads, f"threads left alive: {threads}"
-    children = set(psutil.Process().children()) - before
+    children = {child for child in psutil.Process().children() if child not in before and child.pid not in STANDING}
     if children:
         _, children = psutil.wait_procs(children, timeout=max(0.1, limit - time.monotonic()))  # type: ignore[assignment]
     for process in [each for child in children for each in (child, *child.children(recursive=True))]:

@@ -1,4 +1,5 @@
-"""The same service on many machines: records in PostgreSQL, files on S3, image IDs carried by Celery.
+"""The same service over more than one machine: PostgreSQL keeps the records, S3 the files, Celery carries image IDs.
 
-Nothing here is imported, and nothing that it needs installed, without the extra `imgpool[scaleout]`.
+Replaces the three seams of `imgpool.service` and nothing else. Imported only when its settings are given, because what
+it needs is installed only with the extra `imgpool[scaleout]`.
 """

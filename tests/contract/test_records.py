@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -14,18 +15,37 @@ from imgpool.service.sqlite import SQLiteRecords
 
 Reopen = Callable[[], Records]
 
-stores = {"sqlite": lambda directory: SQLiteRecords(directory / "imgpool.db")}
+
+def sqlite(request: pytest.FixtureRequest) -> Reopen:
+    directory: Path = request.getfixturevalue("tmp_path")
+    return lambda: SQLiteRecords(directory / "imgpool.db")
 
 
-@pytest.fixture(params=sorted(stores))
-def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Reopen]:
+def postgresql(request: pytest.FixtureRequest) -> Reopen:
+    from imgpool.scaleout.database import Database
+    from imgpool.scaleout.postgres import PostgresRecords
+
+    url: str = request.getfixturevalue("database_url")
+    numbers = itertools.count()
+
+    def open_it() -> Records:
+        database = Database(url)
+        database.open()
+        return PostgresRecords(database, worker=f"worker-{next(numbers)}", lease_s=15)
+
+    return open_it
+
+
+@pytest.fixture(params=[sqlite, postgresql])
+def reopen(request: pytest.FixtureRequest) -> Iterator[Reopen]:
     """Opens the same store again, as the next start of the service would."""
+    make: Reopen = request.param(request)
     opened: list[Records] = []
 
     def open_it() -> Records:
         for store in opened:
             store.close()
-        opened.append(stores[request.param](tmp_path))
+        opened.append(make())
         return opened[-1]
 
     yield open_it

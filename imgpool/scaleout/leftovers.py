@@ -1,0 +1,59 @@
+"""What crashes leave behind, found by time: leases that nobody extends, and image IDs that no worker has seen.
+
+Every host and worker may look, as often as it likes, at the same time as others: each leftover is taken by one of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from imgpool.scaleout.database import Database
+from imgpool.scaleout.postgres import expire
+
+MOST_DOUBLINGS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """How many images went back into the queue or failed, and how many slots were given back."""
+
+    requeued: int
+    failed: int
+    slots: int
+
+
+class Leftovers:
+    """Any thread may call any method; each blocks on the database and raises `StoreError`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def expire(self, now: float, max_attempts: int) -> Expired:
+        """End the leases that were not extended in time. An image whose worker is lost is queued again, and its ID is
+        due to be sent, or it failed at `now` if this was the last of its attempts; a slot is given back.
+        """
+        requeued, failed = expire(self._database, now, max_attempts, "lease_until < clock_timestamp()")
+        with self._database.connection() as connection, connection.transaction():
+            connection.execute("SELECT set_config('synchronous_commit', 'off', TRUE) FROM room FOR UPDATE")
+            slots = connection.execute(
+                "DELETE FROM slots WHERE image_id IN ("
+                "SELECT image_id FROM slots WHERE expires_at < clock_timestamp() FOR UPDATE SKIP LOCKED)"
+            ).rowcount
+            connection.execute("UPDATE room SET taken = taken - %s", (slots,))
+        return Expired(requeued, failed, slots)
+
+    def due(self, after_s: float, limit: int) -> list[str]:
+        """IDs, oldest first, of at most `limit` queued images that have to be sent (again), each counted as sent now.
+
+        These are the ones that went back into the queue, and those that were sent longer than `after_s` ago and nobody
+        has begun: twice as long each time, since a queue may just be long. Who fails to send them finds them again.
+        """
+        rows = self._database.rows(
+            "WITH due AS (SELECT id FROM images WHERE state = 'queued' AND (sent_at IS NULL OR "
+            "sent_at < clock_timestamp() - %s * (1 << least(sendings - 1, %s)) * interval '1 second') "
+            "ORDER BY sequence LIMIT %s FOR UPDATE SKIP LOCKED) "
+            "UPDATE images SET sent_at = clock_timestamp(), sendings = sendings + 1 FROM due "
+            "WHERE images.id = due.id RETURNING images.sequence, images.id",
+            (after_s, MOST_DOUBLINGS, limit),
+        )
+        return [str(image_id) for _, image_id in sorted(rows)]

@@ -1,0 +1,290 @@
+"""Records in PostgreSQL, for any number of hosts and workers at once.
+
+Each method is one statement; counts and places are kept by the database (`schema`). An attempt is fenced: only the
+object that began it may end it, and only while nobody else began another. So a worker that was thought lost and comes
+back changes nothing. Never decides how many places there are, nor what is lost: `room` and `leftovers` do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import Any, LiteralString
+
+from psycopg.types.json import Jsonb
+
+from imgpool.scaleout.database import Database, once_more
+from imgpool.service.records import Counts, ImageRecord, NewImage, Outcome, State, VariantRecord
+
+COLUMNS: LiteralString = (
+    "id, sequence, name, state, bytes, format, width, height, received_at, started_at, finished_at, "
+    "wait_s, service_s, attempts, error, owner, variants"
+)
+_ADD: LiteralString = (
+    "INSERT INTO images (id, name, state, bytes, format, width, height, received_at, owner) "
+    "VALUES (%s, %s, 'queued', %s, %s, %s, %s, %s, %s)"
+)
+
+
+class PostgresRecords:
+    """`Records` in an open `Database`. `worker` is the name under which this process begins images; no other process,
+    and none later on this host, has the same. What it began is its own for `lease_s`, and for as long again after
+    each `keep`.
+    """
+
+    def __init__(self, database: Database, *, worker: str, lease_s: float) -> None:
+        self._database = database
+        self._worker = worker
+        self._lease_s = lease_s
+        self._attempts: dict[str, int] = {}  # what was begun here and has not ended, and which attempt it is
+
+    def add(self, image: NewImage) -> None:
+        """See `Records.add`. The slot of this ID becomes the image's place in the queue, in the same transaction. One
+        that has lost its slot meanwhile gets another place, or `StoreError` when there is none.
+
+        When the database is away until after the answer was due, nobody can know whether the image was recorded: it
+        raises `StoreError` and the image may be there, without its original if the caller deletes that.
+        """
+        values = (
+            image.id,
+            image.name,
+            image.bytes,
+            image.format,
+            image.width,
+            image.height,
+            image.received_at,
+            image.owner,
+        )
+        once_more(
+            lambda: self._database.change(_ADD, values),
+            # Waits for the first one, if the server is still at it.
+            lambda: self._database.change(f"{_ADD} ON CONFLICT (id) DO NOTHING", values),
+        )
+
+    def get(self, image_id: str) -> ImageRecord | None:
+        """See `Records.get`."""
+        rows = self._database.rows(f"SELECT {COLUMNS} FROM images WHERE id = %s", (_text(image_id),))  # noqa: S608 - constants
+        return _record(rows[0]) if rows else None
+
+    def page(self, state: State | None, limit: int, before: int | None, owner: str | None = None) -> list[ImageRecord]:
+        """See `Records.page`."""
+        conditions, values = "TRUE", list[Any]()
+        if owner is not None:
+            conditions += " AND owner = %s"
+            values.append(_text(owner))
+        if state is not None:
+            conditions += " AND state = %s"
+            values.append(state)
+        if before is not None:
+            conditions += " AND sequence < %s"
+            values.append(before)
+        rows = self._database.rows(
+            f"SELECT {COLUMNS} FROM images WHERE {conditions} ORDER BY sequence DESC LIMIT %s",  # noqa: S608 - constants
+            [*values, limit],
+        )
+        return [_record(row) for row in rows]
+
+    def counts(self) -> Counts:
+        """See `Records.counts`."""
+        ((*counts,),) = self._database.rows(
+            "SELECT sum(accepted), sum(queued), sum(processing), sum(done), sum(failed), sum(deleted) FROM counts"
+        )
+        return Counts(*(int(count) for count in counts))
+
+    def begin(self, image_id: str, now: float) -> ImageRecord | None:
+        """See `Records.begin`. It frees a place. A crash of this process does not undo it; a crash of the database
+        within half a second may: then the image is queued again and the attempt was not counted.
+        """
+        return self._begun(
+            "UPDATE images SET state = 'processing', attempts = attempts + 1, started_at = %s, worker = %s, "  # noqa: S608 - constants
+            "lease_until = clock_timestamp() + %s * interval '1 second' "
+            f"WHERE id = %s AND state = 'queued' RETURNING {COLUMNS}",
+            (now, self._worker, self._lease_s, _text(image_id)),
+        )
+
+    def begin_again(self, image_id: str, now: float) -> ImageRecord | None:
+        """See `Records.begin_again`. None also when the attempt before was not made here, or was given to another."""
+        return self._begun(
+            "UPDATE images SET attempts = attempts + 1, started_at = %s, "  # noqa: S608 - constants
+            "lease_until = clock_timestamp() + %s * interval '1 second' "
+            f"WHERE id = %s AND state = 'processing' AND worker = %s AND attempts = %s RETURNING {COLUMNS}",
+            (now, self._lease_s, _text(image_id), self._worker, self._attempts.get(image_id)),
+        )
+
+    def _begun(self, sql: LiteralString, values: Sequence[Any]) -> ImageRecord | None:
+        rows = self._database.rows(sql, values)
+        if not rows:
+            return None
+        record = _record(rows[0])
+        self._attempts[record.id] = record.attempts
+        return record
+
+    def keep(self) -> set[str]:
+        """Extend the leases of all that was begun here and has not ended; returns the IDs that are no longer ours
+        (taken to be lost, or deleted), whose work is for nothing. To be called several times in each `lease_s`.
+        """
+        held = dict(self._attempts)
+        if not held:
+            return set()
+        kept = {
+            str(image_id)
+            for (image_id,) in self._database.rows(
+                "UPDATE images SET lease_until = clock_timestamp() + %s * interval '1 second' "
+                "FROM unnest(%s::text[], %s::int[]) AS held (id, attempt) "
+                "WHERE images.id = held.id AND state = 'processing' AND worker = %s AND attempts = held.attempt "
+                "RETURNING images.id",
+                (self._lease_s, list(held), list(held.values()), self._worker),
+            )
+        }
+        return {image_id for image_id in held if image_id not in kept and image_id in self._attempts}
+
+    def finish(self, image_id: str, now: float, outcome: Outcome) -> bool:
+        """See `Records.finish`. False also when the attempt was not made here, or the image was given to another."""
+        values = (
+            "done" if outcome.error is None else "failed",
+            now,
+            outcome.wait_s,
+            outcome.service_s,
+            outcome.error and outcome.error.replace("\0", "\ufffd"),
+            Jsonb([asdict(variant) for variant in outcome.variants]),
+            outcome.format,
+            outcome.width,
+            outcome.height,
+            _text(image_id),
+            self._worker,
+            self._attempts.get(image_id),
+        )
+
+        def finish() -> bool:
+            # Also where it says done already: by this very attempt, whose answer was lost. Once an answer came, the
+            # attempt is forgotten here, and nobody ends it twice.
+            return (
+                self._database.change(
+                    "UPDATE images SET state = %s, finished_at = %s, wait_s = %s, service_s = %s, error = %s, "
+                    "variants = %s, format = coalesce(%s, format), width = coalesce(%s, width), "
+                    "height = coalesce(%s, height), lease_until = NULL "
+                    "WHERE id = %s AND worker = %s AND attempts = %s AND state <> 'queued'",
+                    values,
+                )
+                == 1
+            )
+
+        finished = once_more(finish, finish)
+        self._attempts.pop(image_id, None)
+        return finished
+
+    def hand_back(self, image_id: str) -> bool:
+        """See `Records.hand_back`. It takes a place, even when there is none left. Its ID is due to be sent again."""
+        changed = self._database.change(
+            "UPDATE images SET state = 'queued', attempts = attempts - 1, started_at = NULL, lease_until = NULL, "
+            "worker = NULL, sent_at = NULL WHERE id = %s AND state = 'processing' AND worker = %s AND attempts = %s",
+            (_text(image_id), self._worker, self._attempts.get(image_id)),
+        )
+        self._attempts.pop(image_id, None)
+        return changed == 1
+
+    def try_again(self, image_id: str) -> bool:
+        """See `Records.try_again`. The slot of this ID becomes its place, as with `add`."""
+        changed = self._database.change(
+            "UPDATE images SET state = 'queued', attempts = 0, error = NULL, started_at = NULL, finished_at = NULL, "
+            "wait_s = NULL, service_s = NULL, sent_at = clock_timestamp(), sendings = 1 "
+            "WHERE id = %s AND state = 'failed'",
+            (_text(image_id),),
+        )
+        return changed == 1
+
+    def failed_until(self, moment: float, after: int, limit: int) -> list[tuple[int, str]]:
+        """See `Records.failed_until`."""
+        return [
+            (int(sequence), str(image_id))
+            for sequence, image_id in self._database.rows(
+                "SELECT sequence, id FROM images WHERE state = 'failed' AND sequence > %s AND finished_at <= %s "
+                "ORDER BY sequence LIMIT %s",
+                (after, moment, limit),
+            )
+        ]
+
+    def recover(self, now: float, max_attempts: int) -> tuple[int, int]:
+        """See `Records.recover`: nobody may be processing anything. While others do, `Leftovers.expire` is right."""
+        return expire(self._database, now, max_attempts, "TRUE")
+
+    def backlog(self, after: int, limit: int) -> list[tuple[int, str]]:
+        """See `Records.backlog`."""
+        return [
+            (int(sequence), str(image_id))
+            for sequence, image_id in self._database.rows(
+                "SELECT sequence, id FROM images WHERE state = 'queued' AND sequence > %s ORDER BY sequence LIMIT %s",
+                (after, limit),
+            )
+        ]
+
+    def last_sequence(self) -> int:
+        """See `Records.last_sequence`."""
+        ((last,),) = self._database.rows("SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM images_sequence")
+        return int(last)
+
+    def delete(self, image_id: str) -> bool:
+        """See `Records.delete`."""
+        return self._database.change("DELETE FROM images WHERE id = %s", (_text(image_id),)) == 1
+
+    def finished_before(self, moment: float, limit: int) -> list[str]:
+        """See `Records.finished_before`."""
+        return [
+            str(image_id)
+            for (image_id,) in self._database.rows(
+                "SELECT id FROM images WHERE finished_at < %s AND state IN ('done', 'failed') "
+                "ORDER BY finished_at LIMIT %s",
+                (moment, limit),
+            )
+        ]
+
+    def known(self, image_ids: Iterable[str]) -> set[str]:
+        """See `Records.known`."""
+        asked = [_text(image_id) for image_id in image_ids]
+        return {
+            str(image_id) for (image_id,) in self._database.rows("SELECT id FROM images WHERE id = ANY(%s)", (asked,))
+        }
+
+    def close(self) -> None:
+        """See `Records.close`. Closes the database, also for others who use it."""
+        self._database.close()
+
+
+def expire(database: Database, now: float, max_attempts: int, condition: LiteralString) -> tuple[int, int]:
+    """Take the processing images that meet the condition to be lost: queued again, or failed when that was the last
+    attempt. Returns how many of each. Those that are just being ended by somebody are left to him.
+    """
+    with database.connection() as connection, connection.transaction():
+        states = connection.execute(
+            "WITH lost AS (SELECT id FROM images "  # noqa: S608 - constants
+            f"WHERE state = 'processing' AND {condition} FOR UPDATE SKIP LOCKED) "
+            "UPDATE images SET "
+            "state = CASE WHEN attempts < %(most)s THEN 'queued' ELSE 'failed' END, "
+            "started_at = CASE WHEN attempts < %(most)s THEN NULL ELSE started_at END, "
+            "finished_at = CASE WHEN attempts < %(most)s THEN NULL ELSE %(now)s END, "
+            "error = CASE WHEN attempts < %(most)s THEN NULL ELSE %(error)s END, "
+            "worker = NULL, lease_until = NULL, sent_at = NULL "  # no worker: the lost one cannot end it any more
+            "FROM lost WHERE images.id = lost.id RETURNING state",
+            {
+                "most": max_attempts,
+                "now": now,
+                "error": f"The worker that processed this image was lost, {max_attempts} times: "
+                "the image is taken to be the cause. Save it anew with an image editor and upload that.",
+            },
+        ).fetchall()
+    requeued = sum(state == "queued" for (state,) in states)
+    return requeued, len(states) - requeued
+
+
+def _text(given: str) -> str:
+    """PostgreSQL takes no text with NUL or half a surrogate pair, and nothing is known by such a name."""
+    try:
+        given.encode()
+    except UnicodeEncodeError:
+        return ""
+    return "" if "\0" in given else given
+
+
+def _record(row: Sequence[Any]) -> ImageRecord:
+    """A row of `COLUMNS`, which are the record's fields in their order; the last one is JSON."""
+    return ImageRecord(*row[:-1], tuple(VariantRecord(**variant) for variant in row[-1]))  # type: ignore[call-arg]  # as in sqlite.py
