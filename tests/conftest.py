@@ -24,8 +24,11 @@ END_S = 10.0
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--kills 100` is the long run of tests/system/test_kills.py."""
+    """`--kills 100` is the long run of system/test_kills.py, `--reservations 10000` that of scaleout/test_room.py."""
     parser.addoption("--kills", type=int, default=25, help="how often each test of test_kills.py kills (default: 25)")
+    parser.addoption(
+        "--reservations", type=int, default=600, help="slots that the crowd of scaleout/test_room.py asks for (600)"
+    )
 
 
 def _threads() -> list[threading.Thread]:

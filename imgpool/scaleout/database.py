@@ -7,6 +7,7 @@ Must be opened after the last fork: connections cannot be shared between process
 
 from __future__ import annotations
 
+import logging
 import select
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +21,10 @@ from psycopg_pool import ConnectionPool
 
 from imgpool.scaleout.schema import bring_up_to_date
 from imgpool.service.records import StoreError, StoreFull
+
+log = logging.getLogger(__name__)
+# It would tell of each attempt of each connection for as long as a database is away; we say it once.
+logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
 
 CONNECTIONS = 8  # of one process at most; a change takes it a few milliseconds
 CONNECT_S = 2.0  # to connect, and to wait for one of the connections
@@ -47,7 +52,10 @@ class Database:
         self._url = url
         self._connections = connections
         self._pool: ConnectionPool[_Patient] | None = None
-        self._away_until = 0.0  # by the monotonic clock; a stale value costs one request its time
+        # Written without a lock: at worst one request waits, or the log says it twice.
+        self._away = False
+        self._away_until = 0.0  # by the monotonic clock
+        self._answers_since = 0.0
 
     def open(self) -> None:
         """Connect, and make or complete the tables: of many processes that start at once, one does it."""
@@ -81,6 +89,7 @@ class Database:
             open=False,
         )
         self._pool.open()
+        self._answers_since = time.monotonic()
 
     def close(self) -> None:
         """Let go of the connections; idempotent. What others are still doing with theirs is finished."""
@@ -97,6 +106,15 @@ class Database:
         with self.connection() as connection:
             return connection.execute(sql, values).rowcount
 
+    def _noticed(self, error: psycopg.Error) -> None:
+        if not self._away:
+            log.error("the database is away: %s", _told(error))
+        self._away = True
+
+    def answers_for_s(self) -> float:
+        """For how long it has answered, as far as was noticed here; 0 while it is away. Blocks on nothing."""
+        return 0.0 if self._away else time.monotonic() - self._answers_since
+
     @contextmanager
     def connection(self) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
         """One connection, in autocommit mode (`connection.transaction()` for more than one statement)."""
@@ -110,6 +128,7 @@ class Database:
                     yield connection
                 except psycopg.OperationalError as error:
                     if connection.closed:
+                        self._noticed(error)
                         raise ConnectionLost(f"the database does not answer: {_told(error)}") from error
                     raise
         except psycopg.errors.UniqueViolation as error:
@@ -119,7 +138,12 @@ class Database:
         except psycopg.Error as error:
             if isinstance(error, psycopg.OperationalError) and error.sqlstate is None:
                 self._away_until = time.monotonic() + AWAY_S
+                self._noticed(error)
             raise StoreError(f"the database failed: {_told(error)}") from error
+        if self._away:
+            log.warning("the database is back")
+            self._answers_since = time.monotonic()
+            self._away = False
 
 
 class _Patient(psycopg.Connection[tuple[Any, ...]]):

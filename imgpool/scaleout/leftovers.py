@@ -1,6 +1,8 @@
 """What crashes leave behind, found by time: leases that nobody extends, and image IDs that no worker has seen.
 
 Every host and worker may look, as often as it likes, at the same time as others: each leftover is taken by one of them.
+A database that was away says nothing about who was at work meanwhile: no lease is ended before it has answered for as
+long as a lease lasts, so that those who live have extended theirs.
 """
 
 from __future__ import annotations
@@ -25,13 +27,17 @@ class Expired:
 class Leftovers:
     """Any thread may call any method; each blocks on the database and raises `StoreError`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, lease_s: float) -> None:
         self._database = database
+        self._lease_s = lease_s
 
     def expire(self, now: float, max_attempts: int) -> Expired:
         """End the leases that were not extended in time. An image whose worker is lost is queued again, and its ID is
         due to be sent, or it failed at `now` if this was the last of its attempts; a slot is given back.
         """
+        if self._database.answers_for_s() < self._lease_s:
+            self._database.rows("SELECT 1")  # or nobody might notice that it is back
+            return Expired(0, 0, 0)
         requeued, failed = expire(self._database, now, max_attempts, "lease_until < clock_timestamp()")
         with self._database.connection() as connection, connection.transaction():
             connection.execute("SELECT set_config('synchronous_commit', 'off', TRUE) FROM room FOR UPDATE")

@@ -49,7 +49,7 @@ class Members:
         """Say that this process is alive. To be called every few seconds."""
         self._database.change(
             "INSERT INTO members (name, kind, host, pid, concurrency) VALUES (%s, %s, %s, %s, %s) "
-            "ON CONFLICT (name) DO UPDATE SET concurrency = excluded.concurrency, seen_at = clock_timestamp()",
+            "ON CONFLICT (name) DO UPDATE SET concurrency = excluded.concurrency, seen_at = now()",
             (name, kind, host, pid, concurrency),
         )
 
@@ -60,7 +60,7 @@ class Members:
     def forget(self, silent_s: float) -> int:
         """Forget those that were not heard of for so long; returns how many."""
         return self._database.change(
-            "DELETE FROM members WHERE seen_at < clock_timestamp() - %s * interval '1 second'", (silent_s,)
+            "DELETE FROM members WHERE seen_at < now() - %s * interval '1 second'", (silent_s,)
         )
 
     def all(self) -> tuple[Member, ...]:
@@ -69,8 +69,8 @@ class Members:
             Member(*row)
             for row in self._database.rows(
                 "SELECT name, kind, host, pid, concurrency, "
-                "extract(epoch FROM clock_timestamp() - since)::float, "
-                "extract(epoch FROM clock_timestamp() - seen_at)::float FROM members ORDER BY kind, name"
+                "extract(epoch FROM now() - since)::float, "
+                "extract(epoch FROM now() - seen_at)::float FROM members ORDER BY kind, name"
             )
         )
 
@@ -79,8 +79,8 @@ class Members:
         return tuple(
             AtWork(*row)
             for row in self._database.rows(
-                "SELECT worker, id, attempts, greatest(0, extract(epoch FROM clock_timestamp()) - started_at)::float, "
-                "extract(epoch FROM lease_until - clock_timestamp())::float "
+                "SELECT worker, id, attempts, greatest(0, extract(epoch FROM now()) - started_at)::float, "
+                "extract(epoch FROM lease_until - now())::float "
                 "FROM images WHERE state = 'processing' ORDER BY worker, id"
             )
         )

@@ -83,8 +83,8 @@ CREATE TABLE members (
     host text NOT NULL,
     pid integer NOT NULL,
     concurrency integer NOT NULL,
-    since timestamptz NOT NULL DEFAULT clock_timestamp(),
-    seen_at timestamptz NOT NULL DEFAULT clock_timestamp()
+    since timestamptz NOT NULL DEFAULT now(),
+    seen_at timestamptz NOT NULL DEFAULT now()
 );
 
 -- Locks are always taken in this order: images, counts, slots of the image, room. Only a transaction that begins with

@@ -33,9 +33,13 @@ def programs() -> Path | None:
 
 
 class PostgreSQL:
-    """A server in a temporary directory. `stop`, `kill` and `start` may follow each other; the data stays."""
+    """A server in a temporary directory. `stop`, `kill` and `start` may follow each other; the data stays.
 
-    def __init__(self, bin_directory: Path) -> None:
+    `fsync` is for measurements: no test cuts the power, and what a killed server has written, the kernel has.
+    """
+
+    def __init__(self, bin_directory: Path, *, fsync: bool = False) -> None:
+        self._fsync = "on" if fsync else "off"
         self._bin = bin_directory
         # PostgreSQL does not run as root. Its directory cannot be below pytest's, which only root may enter.
         self._account: dict[str, str] = {"user": "postgres", "group": "postgres"} if os.getuid() == 0 else {}
@@ -77,6 +81,7 @@ class PostgreSQL:
             "unix_socket_directories": "",
             "shared_buffers": "64MB",
             "max_connections": 200,
+            "fsync": self._fsync,
         }
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         with (self._directory / "log").open("ab") as log:

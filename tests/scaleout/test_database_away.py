@@ -1,0 +1,140 @@
+"""A database that is away costs refusals for as long as it is away, within seconds each, and nothing afterwards."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+import psycopg
+import pytest
+
+from imgpool.scaleout.database import ANSWER_S, CONNECT_S, STATEMENT_S, Database
+from imgpool.scaleout.leftovers import Expired, Leftovers
+from imgpool.scaleout.postgres import PostgresRecords
+from imgpool.scaleout.schema import STEPS
+from imgpool.service.records import StoreError
+from scaleout.laws import look, new_image
+from servers.postgresql import PostgreSQL
+
+SLACK_S = 3.0  # of a machine that is busy with something else
+
+
+def refused_after_s(action: Callable[[], object]) -> float:
+    began = time.monotonic()
+    with pytest.raises(StoreError):
+        action()
+    return time.monotonic() - began
+
+
+def test_a_stopped_database_keeps_no_thread_for_long_and_is_found_again(
+    postgresql: PostgreSQL, database: Database
+) -> None:
+    store = PostgresRecords(database, worker="w", lease_s=15)
+    store.add(new_image(1))
+    postgresql.stop()
+    try:
+        took: list[float] = []
+        threads = [
+            threading.Thread(target=lambda: took.append(refused_after_s(lambda: store.add(new_image(2)))))
+            for _ in range(32)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+        assert len(took) == 32
+        assert max(took) < CONNECT_S + SLACK_S
+        assert refused_after_s(store.counts) < CONNECT_S + SLACK_S
+    finally:
+        postgresql.start()
+    began = time.monotonic()
+    while True:
+        with suppress(StoreError):
+            assert store.counts().accepted == 1
+            break
+        assert time.monotonic() - began < 10
+    assert time.monotonic() - began < CONNECT_S + SLACK_S, "it was away for longer than the database"
+    # Connections that were cut while nobody used them cost nobody anything.
+    postgresql.stop(signal.SIGQUIT)
+    postgresql.start()
+    assert store.counts().accepted == 1
+    look(database)
+
+
+def test_a_frozen_database_is_given_up(postgresql: PostgreSQL, database: Database) -> None:
+    store = PostgresRecords(database, worker="w", lease_s=15)
+    store.add(new_image(1))
+    postgresql.freeze()
+    try:
+        assert refused_after_s(store.counts) < ANSWER_S + SLACK_S
+        assert refused_after_s(lambda: store.add(new_image(2))) < ANSWER_S + CONNECT_S + SLACK_S
+    finally:
+        postgresql.thaw()
+    time.sleep(1)
+    assert store.counts().accepted in (1, 2)
+    look(database)
+
+
+def test_an_outage_takes_no_image_from_those_who_process_it(postgresql: PostgreSQL, database: Database) -> None:
+    worker = PostgresRecords(database, worker="w", lease_s=0.0)
+    leftovers = Leftovers(database, lease_s=0.5)
+    worker.add(new_image(1))
+    assert worker.begin(new_image(1).id, 1.0) is not None
+    worker.add(new_image(2))  # is on the disk when it returns, with all that went before
+    postgresql.stop(signal.SIGQUIT)
+    refused_after_s(worker.counts)
+    postgresql.start()
+    back = time.monotonic()
+    found = Expired(0, 0, 0)
+    while found.requeued == 0:
+        assert time.monotonic() - back < 20
+        with suppress(StoreError):
+            found = leftovers.expire(2.0, max_attempts=3)
+    assert time.monotonic() - back > 0.5, "nobody had the time to extend a lease"
+    look(database)
+
+
+def test_a_change_that_another_one_blocks_is_given_up(database: Database, database_url: str) -> None:
+    store = PostgresRecords(database, worker="w", lease_s=15)
+    store.add(new_image(1))
+    with psycopg.connect(database_url) as other:
+        other.execute("SELECT * FROM images FOR UPDATE")
+        assert refused_after_s(lambda: store.begin(new_image(1).id, 1.0)) < STATEMENT_S + SLACK_S
+        assert store.counts().queued == 1, "others are not kept waiting"
+    assert store.begin(new_image(1).id, 2.0) is not None
+
+
+def test_many_processes_make_the_tables_at_once(database_url: str) -> None:
+    databases = [Database(database_url) for _ in range(8)]
+    threads = [threading.Thread(target=database.open) for database in databases]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    for database in databases:
+        assert look(database).accepted == 0
+        database.close()
+
+
+def test_a_database_of_a_later_version_is_left_alone(database: Database, database_url: str) -> None:
+    database.change("UPDATE imgpool_schema SET version = %s", (len(STEPS) + 1,))
+    with pytest.raises(StoreError, match="another version"):
+        Database(database_url).open()
+
+
+def test_an_address_that_cannot_be_used_is_told_without_its_password(database_url: str) -> None:
+    for url in (database_url.replace("pass%20word", "wrong"), "postgresql://me:secret@127.0.0.1:1/x", "nonsense"):
+        with pytest.raises(StoreError, match="cannot be used") as raised:
+            Database(url).open()
+        assert "secret" not in str(raised.value)
+        assert "word" not in str(raised.value).replace("password authentication", "")
+
+
+def test_nothing_is_left_undone_when_the_process_forgets_to_open(database_url: str) -> None:
+    database = Database(database_url)
+    with pytest.raises(StoreError, match="not open"):
+        database.rows("SELECT 1")
+    database.close()
