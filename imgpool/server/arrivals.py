@@ -87,12 +87,22 @@ class Arrivals:
         for connection in self._watch.expired(now):
             self._give_up(connection)
 
-    def stop(self, deadline: float) -> None:
-        """The server stops: wait until `deadline` for those who asked before or have begun to ask, else for nobody."""
-        for connection in self._watch.all():
-            if not connection.head and not connection.parser.req_count:
-                self._give_up(connection)
+    def stop(self, kept_until: float, deadline: float) -> None:
+        """The server stops: wait until `deadline` for those who have begun to ask, until `kept_until` for those who
+        asked before and may ask again, and for nobody else.
+        """
         self._watch.cap(deadline)
+        for connection in self._watch.all():
+            if connection.head:
+                continue
+            if connection.parser.req_count:
+                self._watch.postpone(connection, kept_until)
+            else:
+                self._give_up(connection)
+
+    def until(self) -> float | None:
+        """When `expire` is due; None when nobody waits."""
+        return self._watch.until()
 
     def evict(self) -> bool:
         """Let go of who has waited longest, to make room for another; False when there is nobody."""

@@ -53,6 +53,10 @@ class SmallBodies:
             self._watch.remove(connection)
             self._on_end(connection, TOO_SLOW)
 
+    def until(self) -> float | None:
+        """When `expire` is due; None when nobody waits."""
+        return self._watch.until()
+
     def evict(self) -> bool:
         """Let go of who has waited longest, to make room for another; False when there is nobody."""
         oldest = self._watch.remove_oldest()

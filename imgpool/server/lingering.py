@@ -92,6 +92,10 @@ class Lingering:
         """The server stops: wait for nobody beyond `deadline`."""
         self._watch.cap(deadline)
 
+    def until(self) -> float | None:
+        """When `expire` is due; None when nobody waits."""
+        return self._watch.until()
+
     def evict(self) -> bool:
         """Close the one that got its answer first, to make room for another; False when there is none."""
         oldest = self._watch.remove_oldest()

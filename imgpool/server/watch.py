@@ -43,6 +43,10 @@ class Watch:
         for connection, own in self._deadlines.items():
             self._deadlines[connection] = min(own, deadline)
 
+    def until(self) -> float | None:
+        """The earliest deadline; None when nobody waits. A look at everybody."""
+        return min(self._deadlines.values(), default=None)
+
     def all(self) -> list[Connection]:
         """Everybody, those first who have waited longest."""
         return list(self._deadlines)
