@@ -13,12 +13,14 @@ import time
 from contextlib import suppress
 from typing import Any
 
+from gunicorn.http.body import LengthReader
 from gunicorn.http.errors import NoMoreData
 from gunicorn.http.parser import RequestParser
 from gunicorn.http.unreader import SocketUnreader
 from gunicorn.workers.gthread import TConn
 
 from imgpool.config import Settings
+from imgpool.server.body import StraightBody
 from imgpool.web.admission import Admitted
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -32,7 +34,7 @@ class PacedUnreader(SocketUnreader):  # type: ignore[misc]  # gunicorn ships no 
     Only the time spent waiting in `recv` counts: a server that is slow itself does not blame the client.
     """
 
-    max_body_chunk = 256 * 1024  # more would be copied several times on its way through gunicorn's buffers
+    max_body_chunk = 64 * 1024  # larger ones the allocator would fetch from the kernel and give back, each time
 
     def __init__(self, sock: socket.socket, timeout_s: float, least_bytes_per_s: int) -> None:
         super().__init__(sock)
@@ -61,13 +63,21 @@ class PacedUnreader(SocketUnreader):  # type: ignore[misc]  # gunicorn ships no 
             self.owes_continue = False
             self.sock.sendall(CONTINUE)
         self._asked = asked = time.monotonic()
-        data: bytes = super().chunk(size_hint)
+        data: bytes = self.sock.recv(min(size_hint, self.max_body_chunk) if size_hint else self.mxchunk)
         self._asked = None
         self._waited_s += time.monotonic() - asked
         self._received += len(data)
         if (self._let_go and not data) or self._slower(self._waited_s, GRACE_S):
             raise TimeoutError("the client sends too slowly")
         return data
+
+    def read_some(self, size: int) -> bytes:
+        """At most `size` bytes: what came behind the headers, then one recv at a time. Raises as `chunk` does."""
+        if not self.buf.getbuffer().nbytes:
+            return self.chunk(size)
+        came = self.take_buffered()
+        self.buf.write(came[size:])
+        return bytes(came[:size])
 
     def is_slow(self) -> bool:
         """Whether the client has to make way when another one needs its place. Any thread."""
@@ -135,6 +145,8 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn ships no types
         if expects:
             request._expected_100_continue = False  # gunicorn would say it before the application is asked
         unreader.begin_body(owes_continue=expects)
+        if request is not None and isinstance(request.body.reader, LengthReader):
+            request.body = StraightBody(unreader, request.body.reader.length)
         return request
 
     def answer(self, data: bytes) -> None:
