@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from servers.postgresql import database_url, postgresql  # noqa: F401 - fixtures
 from servers.standing import STANDING
 
 END_S = 10.0
+SYSTEM = Path(__file__).parent / "system"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -29,6 +30,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--reservations", type=int, default=600, help="slots that the crowd of scaleout/test_room.py asks for (600)"
     )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The system tests measure times and fill servers: `alone`, apart from all others."""
+    for item in items:
+        if SYSTEM in item.path.parents:
+            item.add_marker(pytest.mark.alone)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What was logged goes from process to process as UTF-8, and one test logs half of a surrogate pair."""
+    report = yield
+    report.sections = [(name, text.encode("utf-8", "replace").decode()) for name, text in report.sections]
+    return report
 
 
 def _threads() -> list[threading.Thread]:

@@ -12,6 +12,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from serving import Server
 
+pytestmark = pytest.mark.alone  # learners measure
+
 OpenPage = Callable[..., Page]
 
 

@@ -13,6 +13,8 @@ from playwright.sync_api import Locator, Page, expect
 
 from serving import Server
 
+pytestmark = pytest.mark.alone  # learners measure
+
 OpenPage = Callable[..., Page]
 
 

@@ -78,7 +78,8 @@ def test_the_two_commands_are_one_line_each() -> None:
     commands = re.findall(r"```sh\n(python3 -m venv[^\n]*)\n```", README)
     assert len(commands) == 2
     assert commands[0].endswith("imgpool serve")
-    assert commands[1].endswith("pytest")
+    assert commands[1].endswith("pytest -m alone")
+    assert "pytest -n 2 --dist loadfile -m 'not alone' &&" in commands[1]
 
 
 def test_every_option_of_a_load_test_is_in_its_document() -> None:
