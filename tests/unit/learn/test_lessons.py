@@ -130,6 +130,7 @@ def test_4_image_queue() -> None:
     assert len(lines) == 18
 
 
+@pytest.mark.alone
 def test_5_number_of_workers() -> None:
     lines = output(5, "--workers", "2,1", "--jobs", 4)
     computes, waits = (lines.index(f"A job that {work}:") for work in ("computes", "waits"))
