@@ -24,7 +24,8 @@ import sys
 from pathlib import Path
 from typing import IO, Any
 
-_PR_SET_PDEATHSIG = 1
+from imgpool.lifeline import end_with_parent
+
 #: The parent kills at the limit; this many seconds later the child ends by itself.
 GRACE_S = 5.0
 _KEPT_BYTES = 120 * 1024**2  # more than photos of ordinary size leave behind: for these, giving back costs time
@@ -37,7 +38,7 @@ def main() -> None:
     requests, answers = _private_pipes()
     faulthandler.enable(sys.stderr)  # after a crash the parent's log shows where it was
     settings = json.loads(requests.readline())
-    _end_with_parent(settings["parent"])
+    end_with_parent(settings["parent"])
 
     # Loads Pillow and every plugin it may use: nothing is imported once the memory is limited.
     from imgpool.errors import ImagingError
@@ -101,16 +102,6 @@ def _answer(answers: IO[bytes], answer: dict[str, Any]) -> None:
         answers.flush()
     except BrokenPipeError:
         os._exit(0)  # the parent is gone
-
-
-def _end_with_parent(parent: int) -> None:
-    """Have the kernel kill this process when the thread that started it ends (Linux; elsewhere EOF must do)."""
-    if sys.platform != "linux":
-        return
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:  # it ended before the call above
-        os._exit(0)
 
 
 def _limit_memory(memory_bytes: int) -> None:

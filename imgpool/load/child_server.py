@@ -1,7 +1,7 @@
 """A server of our own on this machine, for one measurement: watched from outside, held to a memory limit, ended.
 
 The limit is that of a container: who goes beyond is killed without a word. Owns the child processes and the thread that
-looks at them; leaves neither behind.
+looks at them; leaves neither behind, even when it is killed itself (on Linux).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Self
 
 import psutil
 
+from imgpool.lifeline import bound
 from imgpool.load.target import LoadError
 
 START_S = 30.0
@@ -55,7 +56,7 @@ class ChildServer:
         lines: queue.Queue[str] = queue.Queue()
         log = self._log.open("w")
         self._process = subprocess.Popen(  # noqa: S603  # our own servers
-            self._command,
+            bound(self._command),
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from serving import END_S, SAMPLES, wait_for
+from serving import END_S, SAMPLES, lives, wait_for
 
 COMMAND = [sys.executable, "-m", "imgpool", "bench"]
 
@@ -30,11 +30,18 @@ def test_the_parts_and_their_ratios(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert "left out: truncated.jpg (failed)" in done.stderr
-    for part in ("codecs", "pipeline", "pipeline_threads", "service", "service_workers"):
+    parts = [name for name, part in result.items() if isinstance(part, dict) and "wall_s" in part]
+    assert parts == [
+        *("codecs", "pipeline", "pipeline_threads", "pipeline_processes"),
+        *("service", "service_workers", "full_queue", "full_queue_workers"),
+    ]
+    for part in parts:
         assert result[part]["wall_s"] > 0
         assert result[part]["cpu_s"] > 0
     assert result["codecs"]["images"] == result["pipeline"]["images"] == result["service"]["images"] == 6
-    assert result["service_workers"]["images"] == 6 * result["workers"]
+    for part in ("service_workers", "full_queue_workers", "pipeline_threads", "pipeline_processes"):
+        assert result[part]["images"] == 6 * result["workers"]
+    assert result["client_cpu_s"] > 0
     assert result["codecs"]["cpu_s"] < result["pipeline"]["cpu_s"], "the codecs' work is a part of the pipeline's"
     assert 0 < result["service"]["decoders_cpu_s"] < result["service"]["cpu_s"]
     assert 0 < result["start_s"] < 20
@@ -42,7 +49,10 @@ def test_the_parts_and_their_ratios(tmp_path: Path) -> None:
         "pipeline_cpu_by_codecs_cpu",
         "service_cpu_by_pipeline_cpu",
         "service_workers_by_one_worker",
+        "full_queue_workers_by_one_worker",
+        "pipeline_processes_by_one_process",
         "service_goodput_by_pipeline_threads",
+        "full_queue_goodput_by_pipeline_threads",
     }
     assert not list(tmp_path.iterdir()), "nothing is left behind"
 
@@ -57,12 +67,16 @@ def test_what_cannot_be_measured_is_said(files: list[str], said: str) -> None:
     assert said in done.stderr
 
 
-def test_sigterm_leaves_no_server_behind(tmp_path: Path) -> None:
-    with subprocess.Popen(COMMAND, stdout=subprocess.DEVNULL, env={**os.environ, "TMPDIR": str(tmp_path)}) as process:
+@pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_signal_leaves_no_server_behind(tmp_path: Path, signal_number: signal.Signals) -> None:
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    command = [*COMMAND, str(SAMPLES / "city.webp"), "--count", "200"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment) as process:
         started = psutil.Process(process.pid)
         wait_for(lambda: len(started.children(recursive=True)) >= 3, "a server with its processes")
         family = started.children(recursive=True)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(END_S) == 128 + signal.SIGTERM
-    assert not psutil.wait_procs(family, timeout=END_S)[1]
-    assert not list(tmp_path.iterdir())
+        process.send_signal(signal_number)
+        killed = signal_number == signal.SIGKILL  # which runs no code that could clear up
+        assert process.wait(END_S) == (-signal_number if killed else 128 + signal_number)
+        wait_for(lambda: not any(lives(each) for each in family), "the end of the server", END_S)
+    assert killed or not list(tmp_path.iterdir())

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from imgpool.learn.catalogue import Exercise
 from imgpool.learn.exercises.finding import Finding, Verdict
+from imgpool.lifeline import bound
 
 LIMIT_S = 15.0
 _GRACE_S = 5.0  # for the child to start, and to end itself at its limit
@@ -31,7 +32,7 @@ def judge(exercise: Exercise, file: Path, limit_s: float = LIMIT_S) -> Verdict:
         command = [sys.executable, "-P", "-m", "imgpool.learn.exercises.child"]
         with errors.open("wb") as stderr:
             child = subprocess.Popen(  # noqa: S603 - the learner's own program, on the learner's own machine
-                [*command, str(exercise.number), str(file.absolute()), str(report), str(limit_s)],
+                bound([*command, str(exercise.number), str(file.absolute()), str(report), str(limit_s)]),
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

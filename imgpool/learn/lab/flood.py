@@ -24,6 +24,7 @@ from typing import Any
 
 from imgpool.learn.doubles.memory import memory_bytes
 from imgpool.learn.lab.limits import end_with_parent, live_within
+from imgpool.lifeline import bound
 from imgpool.pool import Context, WorkerPool
 
 DOUBLES = ("thread_per_upload", "unbounded_executor")
@@ -77,7 +78,7 @@ def run(flood: Flood, photo: bytes) -> dict[str, Any]:
     limit = ("--memory-bytes", str(MEMORY_BYTES))
     with tempfile.TemporaryDirectory(prefix="imgpool-flood-") as data:
         double = subprocess.Popen(  # noqa: S603 - its name was checked
-            [sys.executable, "-P", "-m", f"imgpool.learn.doubles.{flood.double}", "--data-dir", data, *limit],
+            bound([sys.executable, "-P", "-m", f"imgpool.learn.doubles.{flood.double}", "--data-dir", data, *limit]),
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
