@@ -14,7 +14,7 @@ from PIL import Image
 from imgpool.errors import ImagingError, MachineFailed
 from imgpool.imaging import decode as decoding
 from imgpool.imaging.colour import to_srgb
-from imgpool.imaging.encode import sync_directory, write_variant
+from imgpool.imaging.encode import sync_variants, write_variant
 from imgpool.imaging.model import Limits, Made, MadeVariant
 from imgpool.imaging.outputs import remove_variants
 from imgpool.imaging.recipe import Recipe, Variant, target_size, uncropped_size
@@ -44,7 +44,7 @@ def make_variants(
 ) -> Made:
     """Make every variant of `original` in the existing directory `into`; blocks until all are there.
 
-    Each is written aside as `.NAME.EXT.part` and renamed; with `sync` the files and the directory are synced. `check`
+    Each is written aside as `.NAME.EXT.part` and renamed; with `sync` all is on the disk when this returns. `check`
     is called between the steps and may raise to stop early. Raises `ImagingError` when the image is at fault or the
     result cannot be written, and what `check` raises; then nothing of this image is left in `into`.
     Safe to call from several threads at once.
@@ -87,7 +87,7 @@ def _make(original: Path, into: Path, recipe: Recipe, limits: Limits, check: Cal
         check()
     if sync:
         try:
-            sync_directory(into)
+            sync_variants(into, [each.filename for each in made.values()])
         except OSError as error:
             raise _not_written(recipe.variants[-1].name, error) from error
     return Made(format_name, *size, tuple(made[variant.name] for variant in recipe.variants))
