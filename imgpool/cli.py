@@ -289,7 +289,8 @@ def compare_command(images: tuple[Path, ...], out: Path, **options: Any) -> None
 def bench_command(paths: tuple[Path, ...], count: int, as_json: bool) -> None:
     """Measure what this machine makes of each image: codecs alone, bare pipeline, whole service, and their ratios.
 
-    Starts its own servers on this machine. Uses the sample photos, or your own files. Needs the extra imgpool[load].
+    Starts its own servers on this machine. Uses the sample photos with a camera's grain, or your own. Needs the extra
+    imgpool[load].
     """
     with _load_extra():
         from imgpool.load.bench import bench

@@ -2,7 +2,8 @@
 
 Two of them: `pipeline` makes the variants of each file as a worker does, without pool, records, children or syncing;
 `codecs` does the part of it that no program can leave out, the scaled decoding and the encoding, on pictures prepared
-beforehand. Reads one JSON line from standard input, writes one to standard output.
+beforehand. Reads one JSON line from standard input and writes one to standard output when all is warm; at the next
+line, whatever it is, it measures, and writes what it found. `grain` measures nothing and makes photos to measure with.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from PIL import Image
 from imgpool.imaging import decode as decoding
 from imgpool.imaging.encode import encoder_options
 from imgpool.imaging.formats import SNIFF_BYTES, sniff
+from imgpool.imaging.grain import write_with_grain
 from imgpool.imaging.model import Limits
 from imgpool.imaging.outputs import OUTPUT_FORMATS
 from imgpool.imaging.pipeline import make_variants
@@ -33,6 +35,11 @@ Work = Callable[[Path], None]
 def main() -> None:
     """Measure what standard input asks for. Each file is done once beforehand, untimed, so that all is warm."""
     asked: dict[str, Any] = json.loads(sys.stdin.readline())
+    if asked["kind"] == "grain":
+        for photo, grained in asked["files"]:
+            write_with_grain(Path(photo), Path(grained))
+        _say({})
+        return
     files = [Path(name) for name in asked["files"]]
     recipe = parse_recipe(asked["recipe"])
     decoding.register()
@@ -42,8 +49,14 @@ def main() -> None:
         work = kinds[asked["kind"]](files, recipe, into)
         for file in files:
             work(file)
-        measured = timed(work, files, asked["images"], asked["threads"])
-    sys.stdout.write(json.dumps(measured) + "\n")
+        _say({})
+        sys.stdin.readline()
+        _say(timed(work, files, asked["images"], asked["threads"]))
+
+
+def _say(what: dict[str, float]) -> None:
+    sys.stdout.write(json.dumps(what) + "\n")
+    sys.stdout.flush()
 
 
 def pipeline(files: list[Path], recipe: Recipe, into: Path) -> Work:

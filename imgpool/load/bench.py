@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,12 +22,10 @@ from typing import Any
 
 import psutil
 
-from imgpool.imaging.child_process import child_environment
-from imgpool.imaging.recipe import DEFAULT_RECIPE
+from imgpool.load import bare_loops
 from imgpool.load.behaviour import RUDE
-from imgpool.load.bench_report import Bench, Measured, line
+from imgpool.load.bench_report import Bench, Measured, counted, line
 from imgpool.load.child_server import ChildServer
-from imgpool.load.compare import default_photos
 from imgpool.load.pictures import Picture, read_pictures
 from imgpool.load.target import LoadError, Target, find_target
 from imgpool.load.upload import upload
@@ -40,28 +37,39 @@ Say = Callable[[str], None]
 
 def bench(paths: list[Path], images: int, say: Say) -> Bench:
     """Run everything, `images` images for each worker or thread; blocks for about a minute. Raises `LoadError`."""
-    pictures = read_pictures(paths or default_photos())
     others_cpu = psutil.cpu_percent(0.5) / 100 * (os.cpu_count() or 1)
     with tempfile.TemporaryDirectory(prefix="imgpool-bench-") as directory:
         work = Path(directory)
+        pictures = read_pictures(paths or bare_loops.camera_photos(work))
         pictures, files = usable(pictures, work, say)
-        first = _service(pictures, images, None, work, say)
-        workers = first.workers
-        codecs = _bare("codecs", files, images, 1, work, say)
-        pipeline = _bare("pipeline", files, images, 1, work, say)
-        threads = _bare("pipeline", files, images * workers, workers, work, say) if workers > 1 else pipeline
-        one = _service(pictures, images, 1, work, say) if workers > 1 else first
+
+        def bare(kind: str, images: int = images, **beside: int) -> Measured:
+            measured = bare_loops.run(kind, files, images, work, **beside)
+            say(line(measured))
+            return measured
+
+        many = _service(pictures, images, None, work, say)
+        workers = many.workers
+        one = _service(pictures, images, 1, work, say) if workers > 1 else many
+        codecs = bare("codecs")
+        pipeline = bare("pipeline")
+        threads = bare("pipeline", images * workers, threads=workers) if workers > 1 else pipeline
+        processes = bare("pipeline", processes=workers) if workers > 1 else pipeline
     return Bench(
         codecs,
         pipeline,
         threads,
+        processes,
         one.measured,
-        first.measured,
+        many.measured,
+        one.full_queue,
+        many.full_queue,
         workers,
-        first.start_s,
-        first.why,
+        many.start_s,
+        many.why,
         others_cpu,
-        first.accept_p50_s,
+        many.accept_p50_s,
+        many.client_cpu_s,
     )
 
 
@@ -89,14 +97,18 @@ def usable(pictures: list[Picture], work: Path, say: Say) -> tuple[list[Picture]
 @dataclass(frozen=True)
 class _Served:
     measured: Measured
+    full_queue: Measured
     workers: int
     start_s: float
     why: str
     accept_p50_s: float
+    client_cpu_s: float
 
 
 def _service(pictures: list[Picture], images: int, workers: int | None, work: Path, say: Say) -> _Served:
-    """The whole service: `images` uploads for each worker, from the first byte on the socket to the last `done`."""
+    """The whole service: `images` uploads for each worker, from the first byte on the socket to the last `done`; then
+    as many again out of a full queue, while no client takes part of the CPUs.
+    """
     began = time.monotonic()
     with _serving(work, workers, 10_000) as server:
         start_s = time.monotonic() - began
@@ -107,60 +119,49 @@ def _service(pictures: list[Picture], images: int, workers: int | None, work: Pa
         for picture in pictures:  # so that all is warm: connections, caches, decoders
             upload(target, picture, RUDE)
         _wait_until_settled(target, server)
-        before, before_decoders, sent_at = server.look().cpu_s, server.children_cpu_s(), time.time()
-        times: list[float] = []
+        workers_are = counted(pool["workers"], "worker")
 
-        def send(picture: Picture) -> None:
-            due = time.monotonic()
-            answer = upload(target, picture, RUDE)
-            if answer.kind != "accepted":
-                raise LoadError(f"the server did not take {picture.name}: {answer.reason}")
-            times.append(time.monotonic() - due)
+        def measured(name: str, began_at: float, before: tuple[float, float]) -> Measured:
+            _wait_until_settled(target, server)
+            cpu_s, decoders_cpu_s = server.look().cpu_s - before[0], server.children_cpu_s() - before[1]
+            told = Measured(name, images, _last_finished(target, images) - began_at, cpu_s, decoders_cpu_s)
+            say(line(told))
+            return told
 
-        with ThreadPoolExecutor(CLIENTS, thread_name_prefix="imgpool-bench") as clients:
-            list(clients.map(send, todo))
-        _wait_until_settled(target, server)
-        cpu_s, decoders_cpu_s = server.look().cpu_s - before, server.children_cpu_s() - before_decoders
-        wall_s = _last_finished(target, images) - sent_at
+        before, sent_at, client_s = (server.look().cpu_s, server.children_cpu_s()), time.time(), time.process_time()
+        times = _send(target, todo)
+        client_s = time.process_time() - client_s
+        whole = measured(f"service, {workers_are}", sent_at, before)
+
+        _patch(target, "/api/pool", {"paused": True})
+        _send(target, todo)
+        before, sent_at = (server.look().cpu_s, server.children_cpu_s()), time.time()
+        _patch(target, "/api/pool", {"paused": False})
+        full_queue = measured(f"full queue, {workers_are}", sent_at, before)
     shutil.rmtree(work / "data")
-    name = f"service, {_counted(pool['workers'], 'worker')}"
-    measured = Measured(name, images, wall_s, cpu_s, decoders_cpu_s)
-    say(line(measured))
-    return _Served(measured, pool["workers"], start_s, pool["why"], statistics.median(times))
+    return _Served(whole, full_queue, pool["workers"], start_s, pool["why"], statistics.median(times), client_s)
+
+
+def _send(target: Target, pictures: list[Picture]) -> list[float]:
+    """Upload all of them; returns the seconds that each took to its 202."""
+    times: list[float] = []
+
+    def send(picture: Picture) -> None:
+        due = time.monotonic()
+        answer = upload(target, picture, RUDE)
+        if answer.kind != "accepted":
+            raise LoadError(f"the server did not take {picture.name}: {answer.reason}")
+        times.append(time.monotonic() - due)
+
+    with ThreadPoolExecutor(CLIENTS, thread_name_prefix="imgpool-bench") as clients:
+        list(clients.map(send, pictures))
+    return times
 
 
 def _serving(work: Path, workers: int | None, queue_capacity: int) -> ChildServer:
     command = [sys.executable, "-m", "imgpool", "serve", "--port", "0", "--data-dir", str(work / "data")]
     command += ["--queue-capacity", str(queue_capacity), "--http-threads", "16"]
     return ChildServer("imgpool", [*command, *(["--workers", str(workers)] if workers else [])], work / "log")
-
-
-def _bare(kind: str, files: list[Path], images: int, threads: int, work: Path, say: Say) -> Measured:
-    """A bare loop, in a process that is set up like a decoder child."""
-    asked = {
-        "kind": kind,
-        "files": [str(each) for each in files],
-        "recipe": DEFAULT_RECIPE,
-        "directory": str(work),
-        "images": images,
-        "threads": threads,
-    }
-    done = subprocess.run(  # our own module
-        [sys.executable, "-P", "-m", "imgpool.imaging.bare"],
-        input=json.dumps(asked) + "\n",
-        capture_output=True,
-        text=True,
-        env=child_environment(),
-        timeout=LONGEST_S,
-        check=False,
-    )
-    if done.returncode:
-        raise LoadError(f"the bare loop failed: {done.stderr.strip()[-300:]}")
-    told = json.loads(done.stdout)
-    name = "codecs alone" if kind == "codecs" else "bare pipeline"
-    measured = Measured(f"{name}, {_counted(threads, 'thread')}", images, told["wall_s"], told["cpu_s"])
-    say(line(measured))
-    return measured
 
 
 def _wait_until_settled(target: Target, server: ChildServer) -> None:
@@ -188,5 +189,14 @@ def _get(target: Target, path: str) -> Any:
         connection.close()
 
 
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}{'s' * (number != 1)}"
+def _patch(target: Target, path: str, change: dict[str, Any]) -> None:
+    connection = target.connect()
+    try:
+        body = json.dumps(change).encode()
+        headers = {**target.headers(), "Content-Type": "application/json"}
+        connection.request("PATCH", target.prefix + path, body, headers)
+        answer = connection.getresponse()
+        if answer.status != 200:
+            raise LoadError(f"the server does not let itself be steered: {answer.read()[-300:]!r}")
+    finally:
+        connection.close()

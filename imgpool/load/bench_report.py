@@ -34,13 +34,17 @@ class Bench:
     codecs: Measured
     pipeline: Measured
     pipeline_threads: Measured
+    pipeline_processes: Measured
     service: Measured
     service_workers: Measured
+    full_queue: Measured
+    full_queue_workers: Measured
     workers: int
     start_s: float
     why: str
     others_cpu: float
     accept_p50_s: float
+    client_cpu_s: float  # of the client, while `service_workers` was measured
 
     @property
     def ratios(self) -> dict[str, float]:
@@ -49,7 +53,10 @@ class Bench:
             "pipeline_cpu_by_codecs_cpu": self.pipeline.cpu_ms / self.codecs.cpu_ms,
             "service_cpu_by_pipeline_cpu": self.service.cpu_ms / self.pipeline.cpu_ms,
             "service_workers_by_one_worker": self.service_workers.per_s / self.service.per_s,
+            "full_queue_workers_by_one_worker": self.full_queue_workers.per_s / self.full_queue.per_s,
+            "pipeline_processes_by_one_process": self.pipeline_processes.per_s / self.pipeline.per_s,
             "service_goodput_by_pipeline_threads": self.service_workers.per_s / self.pipeline_threads.per_s,
+            "full_queue_goodput_by_pipeline_threads": self.full_queue_workers.per_s / self.pipeline_threads.per_s,
         }
 
 
@@ -76,10 +83,17 @@ def conclusions(bench: Bench) -> list[str]:
         f"workers: {bench.workers} ({bench.why})",
     ]
     if bench.workers > 1:
+        many = f"{bench.workers} workers finish"
+        client_ms = 1000 * bench.client_cpu_s / bench.service_workers.images
         lines[2:2] = [
-            f"{bench.workers} workers finish {ratios['service_workers_by_one_worker']:.2f} times as many images as one",
-            f"{bench.workers} workers finish {ratios['service_goodput_by_pipeline_threads']:.2f} times as many images "
-            f"as the bare pipeline on {bench.workers} threads (this client is on the same CPUs)",
+            f"out of a full queue {many} {ratios['full_queue_workers_by_one_worker']:.2f} times as many images as one; "
+            f"{bench.workers} bare processes {ratios['pipeline_processes_by_one_process']:.2f} times as many as one, "
+            "which is what this machine can do",
+            f"out of a full queue {many} {ratios['full_queue_goodput_by_pipeline_threads']:.2f} times as many images "
+            f"as the bare pipeline on {bench.workers} threads",
+            f"with this client on the same CPUs, where it takes {client_ms:.1f} ms an image, these are "
+            f"{ratios['service_workers_by_one_worker']:.2f} and "
+            f"{ratios['service_goodput_by_pipeline_threads']:.2f} times",
         ]
     return lines + [f"to change: {each}" for each in advice(bench)]
 
@@ -89,9 +103,10 @@ def advice(bench: Bench) -> list[str]:
     found = []
     if bench.others_cpu > 0.2:
         found.append(f"other programs used {bench.others_cpu:.1f} CPUs before the run: repeat it on a quiet machine")
-    if bench.workers > 1 and bench.ratios["service_workers_by_one_worker"] < 0.7 * bench.workers:
+    if bench.workers > 1 and bench.ratios["pipeline_processes_by_one_process"] < 0.8 * bench.workers:
         found.append(
-            f"{bench.workers} workers are little faster than one: the CPUs are busy with something else, or share cores"
+            f"{bench.workers} bare processes are little faster than one: the CPUs are busy with something else, or "
+            "share cores"
         )
     if bench.accept_p50_s > 0.1:
         found.append("the disk of the data directory is slow to sync; uploads wait for it")
@@ -103,3 +118,8 @@ def advice(bench: Bench) -> list[str]:
 def to_json(bench: Bench) -> str:
     """Everything as JSON, the ratios with it."""
     return json.dumps({**asdict(bench), "ratios": bench.ratios, "advice": advice(bench)}, indent=1)
+
+
+def counted(number: int, what: str, many: str = "") -> str:
+    """A number with its noun."""
+    return f"{number} {what if number == 1 else many or what + 's'}"

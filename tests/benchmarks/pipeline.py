@@ -2,11 +2,12 @@
 
     python tests/benchmarks/pipeline.py [--rounds 7] [--json] [--write docs/benchmarks.md] [--only NAME]
 
-The floor is what no pipeline can avoid: the decoder, reducing while it decodes where the format can, and the encoders
-of the two variants, into real files. The pipeline is `make_variants` as the decoder child calls it, files synced. Both
-alternate, round by round, so that a noisy machine disturbs both alike; CPU time of the whole process is compared, and
-the median of each is printed. Small images and the two workers go through real decoder children: there the parent's
-CPU time counts as well, and the two are a matter of the clock, good on an idle machine only.
+The floor is what no pipeline can avoid (`imgpool.imaging.bare.codecs`): the decoder, reducing while it decodes where
+the format can, and the encoders of the two variants, into real files. The pipeline is `make_variants` as the decoder
+child calls it, files synced. Both alternate, round by round, so that a noisy machine disturbs both alike; CPU time of
+the whole process is compared, and the median of each is printed. Small images and the two workers go through real
+decoder children: there the parent's CPU time counts as well, and the two are a matter of the clock, good on an idle
+machine only: two bare loops in two processes against one say what the machine itself would give.
 """
 
 from __future__ import annotations
@@ -27,17 +28,18 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import PIL
 import psutil
 from PIL import Image, features
 
-from imgpool.imaging import decode, resize
+from imgpool.imaging import bare, decode, resize
 from imgpool.imaging.child_process import _MALLOC
+from imgpool.imaging.grain import with_grain
 from imgpool.imaging.model import Limits
 from imgpool.imaging.pipeline import make_variants
 from imgpool.imaging.recipe import parse_recipe
 from imgpool.imaging.sandbox import InChild
+from imgpool.load import bare_loops
 from imgpool.pool import Context
 
 RECIPE = parse_recipe("large=fit:1600x1600,thumb=fit:256x256")
@@ -49,9 +51,7 @@ PHOTOS = 60
 def camera(width: int, height: int) -> Image.Image:
     """A sample with the grain of a sensor: in a file of a camera's size, about 2 bits a pixel."""
     with Image.open(SAMPLES / "mountain-lake.jpg") as opened:
-        picture = opened.resize((width, height), Image.Resampling.BICUBIC)
-    grain = np.random.default_rng(1).normal(0, 4, (height, width, 1))
-    return Image.fromarray(np.clip(np.asarray(picture) + grain, 0, 255).astype(np.uint8))
+        return with_grain(opened.resize((width, height), Image.Resampling.BICUBIC))
 
 
 def inputs(folder: Path, only: str | None) -> dict[str, Path]:
@@ -86,35 +86,6 @@ def _faded(picture: Image.Image) -> Image.Image:
     return picture
 
 
-class Floor:
-    """The bare codec work for one file."""
-
-    def __init__(self, path: Path, into: Path) -> None:
-        made = make_variants(path, into, RECIPE, Limits())
-        self._path, self._into = path, into
-        self._targets = []
-        for variant in made.variants:
-            with Image.open(into / variant.filename) as image:
-                image.load()
-                image.info = {}
-                self._targets.append((image, variant.filename))
-        large = made.variants[0]
-        self._lying = made.width, made.height
-        with Image.open(path) as image:
-            turned = image.size != (made.width, made.height)
-        self._enough = (large.height, large.width) if turned else (large.width, large.height)
-
-    def __call__(self) -> None:
-        with Image.open(self._path) as image:
-            image.draft(None, self._enough)
-            image.load()
-        for picture, filename in self._targets:
-            jpeg = filename.endswith(".jpg")
-            options = {"quality": 82} if jpeg else {"quality": 82, "method": 2}
-            with (self._into / f"floor-{filename}").open("wb") as file:
-                picture.save(file, "JPEG" if jpeg else "WEBP", **options)
-
-
 def cpu_ms(work: Callable[[], object]) -> float:
     """CPU milliseconds of this process, all its threads, that the work takes."""
     gc.collect()
@@ -127,11 +98,11 @@ def compare(path: Path, rounds: int) -> dict[str, Any]:
     """Floor, pipeline and the pipeline with Pillow's resize, alternating."""
     with tempfile.TemporaryDirectory() as folder:
         into = Path(folder)
-        floor = Floor(path, into)
+        floor = bare.codecs([path], RECIPE, into)
         simd = resize.simd
         times: dict[str, list[float]] = {"floor": [], "pipeline": [], "pillow": []}
         for _ in range(rounds):
-            times["floor"].append(cpu_ms(floor))
+            times["floor"].append(cpu_ms(lambda: floor(path)))
             times["pipeline"].append(cpu_ms(lambda: make_variants(path, into, RECIPE, Limits())))
             resize.simd = None
             try:
@@ -158,8 +129,8 @@ def small(folder: Path) -> dict[str, Any]:
             break
     into = folder / "small"
     into.mkdir()
-    floor = Floor(path, into)
-    bare = statistics.median(cpu_ms(lambda: [floor() for _ in range(SMALL)]) / SMALL for _ in range(3))
+    floor = bare.codecs([path], RECIPE, into)
+    codecs = statistics.median(cpu_ms(lambda: [floor(path) for _ in range(SMALL)]) / SMALL for _ in range(3))
     child = InChild(RECIPE, Limits(), 2**31)
     child.start()
     process = psutil.Process(child.pid)
@@ -174,9 +145,9 @@ def small(folder: Path) -> dict[str, Any]:
     return {
         "bytes": path.stat().st_size,
         "images": SMALL,
-        "floor_ms": round(bare, 2),
+        "floor_ms": round(codecs, 2),
         "worker_ms": round(whole, 2),
-        "overhead_ms": round(whole - bare, 2),
+        "overhead_ms": round(whole - codecs, 2),
     }
 
 
@@ -205,6 +176,9 @@ def two_workers(path: Path, folder: Path, rounds: int) -> dict[str, Any]:
             if turn:  # the first starts the children
                 seconds[workers].append(time.monotonic() - began)
                 cpu[workers].append(1000 * (cpu_s() - used) / PHOTOS)
+    loops = [
+        [bare_loops.run("pipeline", [path], PHOTOS // n, folder, processes=n) for n in (1, 2)] for _ in range(rounds)
+    ]
     for child, thread in zip(children, threads, strict=True):
         child.close()
         thread.shutdown()
@@ -214,6 +188,7 @@ def two_workers(path: Path, folder: Path, rounds: int) -> dict[str, Any]:
         "two_s": round(statistics.median(seconds[2]), 2),
         "one_cpu_ms": round(statistics.median(cpu[1]), 1),
         "two_cpu_ms": round(statistics.median(cpu[2]), 1),
+        "bare_speedup": round(statistics.median(two.per_s / one.per_s for one, two in loops), 2),
         "speedup": round(statistics.median(a / b for a, b in zip(seconds[1], seconds[2], strict=True)), 2),
     }
 
@@ -268,8 +243,8 @@ def table(result: dict[str, Any]) -> str:
     if each := result.get("workers"):
         print(
             f"\n{each['images']} photos of 12 MP: {each['one_s']} s with one worker, {each['two_s']} s with two, "
-            f"**{each['speedup']} times** as fast; a photo costs {each['one_cpu_ms']} ms of CPU with one and "
-            f"{each['two_cpu_ms']} ms with two.",
+            f"**{each['speedup']} times** as fast (two bare processes: {each['bare_speedup']} times); "
+            f"a photo costs {each['one_cpu_ms']} ms of CPU with one and {each['two_cpu_ms']} ms with two.",
             file=out,
         )
     return out.getvalue()

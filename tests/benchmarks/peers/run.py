@@ -3,9 +3,9 @@
     python tests/benchmarks/peers/run.py [--seconds 15] [--users 20] [--json FILE] [PEER...] [--images FILE...]
 
 Installs what the peers need into `.work` beside this file, with npm and pip; Node, npm and redis-server have to be
-there. Every peer gets the four 12-megapixel sample photos from `imgpool load --users N --until-done` and makes a 1600
-and a 256 pixel JPEG of quality 82. `..._first_written` is the same peer as its examples have it, before it was tuned:
-see its files. CPU and memory are those of all its processes, without the client's.
+there. Every peer gets the four 12-megapixel sample photos, with the grain of a sensor, from `imgpool load --users N
+--until-done` and makes a 1600 and a 256 pixel JPEG of quality 82. `..._first_written` is the same peer as its examples
+have it, before it was tuned: see its files. CPU and memory are those of all its processes, without the client's.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from typing import Any
 
 from thumbor_client import Clients
 
+from imgpool.load.bare_loops import camera_photos
 from imgpool.load.child_server import ChildServer
-from imgpool.load.compare import default_photos
 from imgpool.load.summary import percentiles
 
 HERE = Path(__file__).parent
@@ -118,7 +118,11 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     install()
-    photos = asked.images or default_photos()
+    with tempfile.TemporaryDirectory(prefix="imgpool-photos-") as folder:
+        run(asked, asked.images or camera_photos(Path(folder)))
+
+
+def run(asked: argparse.Namespace, photos: list[Path]) -> None:
     results = []
     print(f"{asked.users} clients, {asked.seconds:g} s, {CPUS} CPUs that client and server share\n")
     print("| | images/s | CPU ms an image | peak memory | p99 to done | imgpool's rate is |")
