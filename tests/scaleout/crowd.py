@@ -19,22 +19,26 @@ from imgpool.scaleout.postgres import PostgresRecords
 from imgpool.scaleout.room import Room
 from imgpool.service.records import NewImage, Outcome, StoreError
 
-BURST = 4
+BURST = 5
 AWAY_S = 60.0
 
 
 class Crowd:
-    def __init__(self, database: Database, name: str, rounds: int, lease_s: float, hand_back: float) -> None:
+    def __init__(
+        self, database: Database, name: str, threads: int, rounds: int, lease_s: float, hand_back: float
+    ) -> None:
         self._database = database
         self._room = Room(database, host=name, lease_s=lease_s)
         self._records = PostgresRecords(database, worker=name, lease_s=lease_s)
         self._left = rounds
         self._hand_back = hand_back
         self._lock = threading.Lock()
+        self._all_asked = threading.Barrier(threads)
         self.asked = self.granted = 0
 
     def run(self) -> None:
         dice = random.Random(threading.get_ident())
+        self._use(self._ask(), dice, meet=True)
         while True:
             with self._lock:
                 if self._left == 0:
@@ -43,7 +47,7 @@ class Crowd:
             limit = time.monotonic() + AWAY_S
             while True:
                 try:
-                    self._round(dice)
+                    self._use(self._ask(), dice)
                     break
                 except StoreError as error:
                     if time.monotonic() > limit:
@@ -51,19 +55,21 @@ class Crowd:
                     self._say("away", str(error))
                     time.sleep(0.05)
 
-    def _round(self, dice: random.Random) -> None:
-        granted = []
-        for _ in range(BURST):
-            image_id = secrets.token_hex(16)
-            if self._room.reserve(image_id):
-                granted.append(image_id)
+    def _ask(self) -> list[str]:
+        wanted = [secrets.token_hex(16) for _ in range(BURST)]
+        granted = [image_id for image_id in wanted if self._room.reserve(image_id)]
         with self._lock:
-            self.asked += BURST
+            self.asked += len(wanted)
             self.granted += len(granted)
-        for image_id in granted:
-            self._use(image_id, dice)
+        return granted
 
-    def _use(self, image_id: str, dice: random.Random) -> None:
+    def _use(self, granted: list[str], dice: random.Random, meet: bool = False) -> None:
+        if meet:  # once, so that they all hold what they got at the same moment
+            self._all_asked.wait(AWAY_S)
+        for image_id in granted:
+            self._use_one(image_id, dice)
+
+    def _use_one(self, image_id: str, dice: random.Random) -> None:
         records, choice = self._records, dice.random()
         if choice < 0.25:
             self._room.release(image_id)
@@ -71,6 +77,7 @@ class Crowd:
         records.add(NewImage(image_id, "a.jpg", 1, "jpeg", 1, 1, 1.0))
         self._say("added", image_id)
         if choice < 0.35:
+            self._say("deleting", image_id)
             if records.delete(image_id):
                 self._say("deleted", image_id)
             return
@@ -93,7 +100,7 @@ def main() -> None:
     url, name, threads, rounds, lease_s, hand_back = sys.argv[1:]
     database = Database(url)
     database.open()
-    crowd = Crowd(database, name, int(rounds), float(lease_s), float(hand_back))
+    crowd = Crowd(database, name, int(threads), int(rounds), float(lease_s), float(hand_back))
     running = [threading.Thread(target=crowd.run) for _ in range(int(threads))]
     for thread in running:
         thread.start()

@@ -67,7 +67,7 @@ def wait_for_lines(path: Path, lines: int) -> None:
 def test_the_bound_holds_and_the_counts_add_up_at_every_moment(
     database: Database, crowd: StartCrowd, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    rounds = int(request.config.getoption("--reservations")) // 2 // 4
+    rounds = int(request.config.getoption("--reservations")) // 2 // 5
     room(database).configure(CAPACITY)
     processes = [crowd(name, rounds, hand_back=0) for name in ("one", "two")]
     moments = []
@@ -195,13 +195,13 @@ def test_a_database_that_crashes_keeps_what_was_promised(
     process = crowd("one", 100_000, lease_s=0.5)
     wait_for_lines(tmp_path / "one", 100)
     postgresql.kill() if how == "SIGKILL" else postgresql.stop(signal.Signals[how])
-    promised = {word: said(tmp_path / "one", word) for word in ("added", "finished", "deleted")}
+    promised = {word: said(tmp_path / "one", word) for word in ("added", "finished", "deleting", "deleted")}
     assert process.poll() is None, "it had ended before"
     postgresql.start()
     _works_again(database)
     look(database)
     states = dict(database.rows("SELECT id, state FROM images"))
-    assert promised["added"] - promised["deleted"] - set(states) == set()
+    assert promised["added"] - promised["deleting"] - set(states) == set()
     assert {states[image_id] for image_id in promised["finished"]} <= {"done", "failed"}
     assert not promised["deleted"] & set(states)
     wait_for_lines(tmp_path / "one", (tmp_path / "one").read_text().count("\n") + 100)  # it goes on by itself
