@@ -55,11 +55,11 @@ class Leftovers:
         has begun: twice as long each time, since a queue may just be long. Who fails to send them finds them again.
         """
         rows = self._database.rows(
-            "WITH due AS (SELECT id FROM images WHERE state = 'queued' AND (sent_at IS NULL OR "
+            "UPDATE images SET sent_at = clock_timestamp(), sendings = sendings + 1 WHERE id = ANY(ARRAY("
+            "SELECT id FROM images WHERE state BETWEEN 'queued' AND 'queued' AND (sent_at IS NULL OR "
             "sent_at < clock_timestamp() - %s * (1 << least(sendings - 1, %s)) * interval '1 second') "
-            "ORDER BY sequence LIMIT %s FOR UPDATE SKIP LOCKED) "
-            "UPDATE images SET sent_at = clock_timestamp(), sendings = sendings + 1 FROM due "
-            "WHERE images.id = due.id RETURNING images.sequence, images.id",
+            "ORDER BY state, sequence LIMIT %s FOR UPDATE SKIP LOCKED)) "  # as in PostgresRecords.backlog
+            "RETURNING sequence, id",
             (after_s, MOST_DOUBLINGS, limit),
         )
         return [str(image_id) for _, image_id in sorted(rows)]

@@ -68,19 +68,21 @@ class PostgresRecords:
 
     def page(self, state: State | None, limit: int, before: int | None, owner: str | None = None) -> list[ImageRecord]:
         """See `Records.page`."""
-        conditions, values = "TRUE", list[Any]()
+        key = [(name, _text(value)) for name, value in (("owner", owner), ("state", state)) if value is not None]
+        names, values = ", ".join(name for name, _ in key), [value for _, value in key]
+        marks = ", ".join(["%s"] * len(key))
+        # A range of one value, and ordered by it, too: see `backlog`.
+        conditions = f"({names}) >= ({marks}) AND ({names}) <= ({marks})" if key else "TRUE"
+        given: list[Any] = [*values, *values]
         if owner is not None:
-            conditions += " AND owner = %s"
-            values.append(_text(owner))
-        if state is not None:
-            conditions += " AND state = %s"
-            values.append(state)
+            conditions += " AND owner IS NOT NULL"  # as the index says
         if before is not None:
-            conditions += " AND sequence < %s"
-            values.append(before)
+            conditions += f" AND ({names}, sequence) < ({marks}, %s)" if key else " AND sequence < %s"
+            given += [*values, before]
+        order = ", ".join(f"{name} DESC" for name in (*(name for name, _ in key), "sequence"))
         rows = self._database.rows(
-            f"SELECT {COLUMNS} FROM images WHERE {conditions} ORDER BY sequence DESC LIMIT %s",  # noqa: S608 - constants
-            [*values, limit],
+            f"SELECT {COLUMNS} FROM images WHERE {conditions} ORDER BY {order} LIMIT %s",  # noqa: S608 - constants
+            [*given, limit],
         )
         return [_record(row) for row in rows]
 
@@ -198,8 +200,8 @@ class PostgresRecords:
         return [
             (int(sequence), str(image_id))
             for sequence, image_id in self._database.rows(
-                "SELECT sequence, id FROM images WHERE state = 'failed' AND sequence > %s AND finished_at <= %s "
-                "ORDER BY sequence LIMIT %s",
+                "SELECT sequence, id FROM images WHERE (state, sequence) > ('failed', %s) AND state <= 'failed' "
+                "AND finished_at <= %s ORDER BY state, sequence LIMIT %s",
                 (after, moment, limit),
             )
         ]
@@ -210,10 +212,14 @@ class PostgresRecords:
 
     def backlog(self, after: int, limit: int) -> list[tuple[int, str]]:
         """See `Records.backlog`."""
+        # With `state = 'queued' ORDER BY sequence`, PostgreSQL may read all images by their sequence and drop
+        # those that are not queued. It does so where it remembers a moment at which most of them were: after a flood.
+        # Asked for a range, and for its order, it can only use the index that begins with the state.
         return [
             (int(sequence), str(image_id))
             for sequence, image_id in self._database.rows(
-                "SELECT sequence, id FROM images WHERE state = 'queued' AND sequence > %s ORDER BY sequence LIMIT %s",
+                "SELECT sequence, id FROM images WHERE (state, sequence) > ('queued', %s) AND state <= 'queued' "
+                "ORDER BY state, sequence LIMIT %s",
                 (after, limit),
             )
         ]
@@ -256,15 +262,14 @@ def expire(database: Database, now: float, max_attempts: int, condition: Literal
     """
     with database.connection() as connection, connection.transaction():
         states = connection.execute(
-            "WITH lost AS (SELECT id FROM images "  # noqa: S608 - constants
-            f"WHERE state = 'processing' AND {condition} FOR UPDATE SKIP LOCKED) "
-            "UPDATE images SET "
+            "UPDATE images SET "  # noqa: S608 - constants
             "state = CASE WHEN attempts < %(most)s THEN 'queued' ELSE 'failed' END, "
             "started_at = CASE WHEN attempts < %(most)s THEN NULL ELSE started_at END, "
             "finished_at = CASE WHEN attempts < %(most)s THEN NULL ELSE %(now)s END, "
             "error = CASE WHEN attempts < %(most)s THEN NULL ELSE %(error)s END, "
             "worker = NULL, lease_until = NULL, sent_at = NULL "  # no worker: the lost one cannot end it any more
-            "FROM lost WHERE images.id = lost.id RETURNING state",
+            "WHERE id = ANY(ARRAY(SELECT id FROM images "
+            f"WHERE state = 'processing' AND {condition} FOR UPDATE SKIP LOCKED)) RETURNING state",
             {
                 "most": max_attempts,
                 "now": now,
