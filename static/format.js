@@ -23,12 +23,12 @@ export const duration = (s) => (s === null ? NONE : s < 60 ? `${floor(s)}${NARRO
 function long(s) {
   if (s < 3600) return `${floor(s / 60)}${NARROW}min ${floor(s % 60)}${NARROW}s`;
   if (s < 172800) return `${floor(s / 3600)}${NARROW}h ${floor((s % 3600) / 60)}${NARROW}min`;
-  return `${floor(s / 86400)}${NARROW}days`;
+  return `${whole.format(floor(s / 86400))}${NARROW}days`;
 }
 
 export function bytes(n) {
   if (n === null) return NONE;
-  if (n < 1000) return `${n}${NARROW}B`;
+  if (n < 1000) return `${whole.format(n)}${NARROW}B`;
   const [unit, name] = n < 1e6 ? [1e3, "kB"] : n < 1e9 ? [1e6, "MB"] : [1e9, "GB"];
   const scaled = n / unit;
   return `${fixed[scaled < 10 ? 1 : 0].format(scaled)}${NARROW}${name}`;

@@ -3,7 +3,7 @@
  * becomes of each. Without this module the browser sends the form. The parts are in static/upload.
  */
 
-import { setText } from "./format.js";
+import { count, setText } from "./format.js";
 import { fetchIfChanged, watch } from "./poll.js";
 import { drawStatus, pageOf } from "./pool.js";
 import { AT_SERVER, Files, OPEN, TROUBLE } from "./upload/files.js";
@@ -21,13 +21,14 @@ const files = new Files();
 const sender = new Sender(files, form.dataset.uploads);
 const total = new Total(panel, files, sender.door);
 
-/** Seconds until each waiting file has its turn, as far as can be told. */
-let waits = new Map(); // counted once a second, and not for each row
+/** For each waiting file what it waits for, as a word of the page, and how many seconds; counted once a second. */
+let waits = new Map();
 function countWaits() {
   const waiting = files.where((state) => state === "waiting");
   const perS = total.endedPerS;
-  const closedS = sender.door.why ? Math.max(1, (sender.door.opensAt - Date.now()) / 1000) : null;
-  waits = new Map(waiting.map((entry, at) => [entry, perS === null ? closedS : (at + 1) / perS]));
+  // Nothing has ended yet, so nothing can be said of turns: but when it is asked again.
+  const asks = sender.door.why ? { word: "asks", seconds: Math.max(1, (sender.door.opensAt - Date.now()) / 1000) } : null;
+  waits = new Map(waiting.map((entry, at) => [entry, perS === null ? asks : { word: "turn", seconds: (at + 1) / perS }]));
 }
 
 const list = new List(panel.querySelector("[data-scroller]"), files, {
@@ -91,7 +92,7 @@ function draw() {
   for (const button of panel.querySelectorAll("[data-all]")) button.hidden = !shown[button.dataset.all];
   for (const button of panel.querySelectorAll("[data-filter]")) {
     const n = files.where(FILTERS[button.dataset.filter]).length;
-    setText(button.querySelector("span"), String(n));
+    setText(button.querySelector("span"), count(n));
   }
   panel.querySelector("[data-lost-note]").hidden = counts.lost === 0;
   panel.querySelector("[data-signed-out]").hidden = !sender.signedOut;
@@ -99,7 +100,7 @@ function draw() {
   total.draw();
 }
 
-files.addEventListener("change", () => requestAnimationFrame(draw));
+files.addEventListener("show", () => requestAnimationFrame(draw));
 setInterval(() => {
   if (files.total(OPEN) === 0) return;
   countWaits();

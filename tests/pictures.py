@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+import struct
 
 import numpy as np
 from PIL import Image
@@ -38,3 +39,11 @@ def flat(width: int, height: int, mode: str = "RGB", file_format: str = "PNG") -
     with io.BytesIO() as file:
         Image.new(mode, (width, height), 7).save(file, file_format)
         return file.getvalue()
+
+
+def with_camera_exif(jpeg: bytes, small: bytes, orientation: int = 1) -> bytes:
+    """The JPEG as a camera writes it: with an Exif that tells which way up it is, and has a small JPEG in it."""
+    first = struct.pack("<H HHIHH I", 1, 0x0112, 3, 1, orientation, 0, 26)  # one entry; the second directory's place
+    second = struct.pack("<H HHII HHII I", 2, 0x0201, 4, 1, 56, 0x0202, 4, 1, len(small), 0)
+    exif = b"Exif\0\0" + b"II*\0" + struct.pack("<I", 8) + first + second + small
+    return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + jpeg[2:]

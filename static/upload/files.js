@@ -1,10 +1,16 @@
-/** What the person has given to this page: one entry a file, its state, and how many there are of each. */
+/**
+ * What the person has given to this page: one entry a file, its state, and how many there are of each. Tells of it by two
+ * events: "change" at once when a state is another one, "show" for whoever draws, at most five times a second. Each drawing
+ * leaves garbage, and at sixty a second a thousand files would cost the tab a hundred megabytes more.
+ */
 
 /** In this tab: waiting, sending, paused, lost (its file has to be chosen again), refused. At the server: the rest. */
 export const STATES = ["waiting", "sending", "paused", "lost", "refused", "queued", "processing", "done", "failed"];
 export const OPEN = new Set(["waiting", "sending", "paused"]);
 export const AT_SERVER = new Set(["queued", "processing"]);
 export const TROUBLE = new Set(["refused", "failed", "lost"]);
+
+const SHOW_MS = 200;
 
 const keyOf = (each) => `${each.path}/${each.size}/${each.modified}`;
 
@@ -15,6 +21,8 @@ export class Files extends EventTarget {
   sent = 0; // of those bytes, how many the server has
   #known = new Map();
   #told = false;
+  #showing = null;
+  #shownAt = Number.NEGATIVE_INFINITY;
 
   /** Adds File objects; one that is in the list already is added only when it was lost. Returns how many were new. */
   add(files) {
@@ -66,7 +74,8 @@ export class Files extends EventTarget {
     }
     if (what.sent !== undefined) this.sent += what.sent - entry.sent;
     Object.assign(entry, what);
-    this.#tell();
+    if (what.state) this.#tell();
+    else this.#show();
   }
 
   remove(unwanted) {
@@ -98,6 +107,15 @@ export class Files extends EventTarget {
     queueMicrotask(() => {
       this.#told = false;
       this.dispatchEvent(new Event("change"));
+      this.#show();
     });
+  }
+
+  #show() {
+    this.#showing ??= setTimeout(() => {
+      this.#showing = null;
+      this.#shownAt = performance.now();
+      this.dispatchEvent(new Event("show"));
+    }, Math.max(0, this.#shownAt + SHOW_MS - performance.now()));
   }
 }

@@ -31,7 +31,7 @@ export class List {
     this.#rows = scroller.firstElementChild;
     this.#files = files;
     this.#context = context;
-    files.addEventListener("change", () => this.draw());
+    files.addEventListener("show", () => this.draw());
     scroller.addEventListener("scroll", () => this.draw(), { passive: true });
     new ResizeObserver(() => this.draw()).observe(scroller);
   }

@@ -65,7 +65,7 @@ function more(entry, context) {
   if (entry.state === "queued") return entry.place ? wordOf("place", { n: entry.place }) : "";
   if (entry.state === "waiting") {
     const wait = context.waitOf(entry);
-    return wait === null ? "" : wordOf("turn", { time: about(wait) });
+    return wait === null ? "" : wordOf(wait.word, { time: about(wait.seconds) });
   }
   return "";
 }

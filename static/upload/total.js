@@ -1,6 +1,6 @@
 /** All files together: how far, how fast, how long; in the page, in the title, in the tab's icon, for a screen reader. */
 
-import { bytes, count, setText } from "../format.js";
+import { bytes, setText } from "../format.js";
 import { AT_SERVER, OPEN } from "./files.js";
 import { about, wordOf } from "./words.js";
 
@@ -43,19 +43,20 @@ export class Total {
     const { counts, entries } = this.#files;
     const open = this.#files.total(OPEN);
     const under = open + this.#files.total(AT_SERVER);
-    const ended = entries.length - under - counts.lost;
+    const over = entries.length - under - counts.lost;
     const now = performance.now();
-    this.#samples.push([now, this.#files.sent, ended]);
+    this.#samples.push([now, this.#files.sent, over]);
     while (this.#samples[0][0] < now - WINDOW_MS) this.#samples.shift();
     if (!under) this.#samples = [];
 
     const part = (name) => this.#root.querySelector(`[data-total="${name}"]`);
     const most = entries.length - counts.lost;
-    const headline = under ? "going" : counts.refused + counts.failed ? "ended-trouble" : counts.done ? "ended" : "left";
-    const values = { done: count(counts.done), all: count(most), trouble: count(counts.refused + counts.failed) };
+    const trouble = counts.refused + counts.failed;
+    const headline = headlineOf(under, trouble, counts.done, most);
+    const values = { done: counts.done, all: most, trouble };
     setText(part("headline"), wordOf(headline, values));
     setText(part("detail"), this.#detail(under));
-    const share = this.#files.bytes ? (this.#files.sent / this.#files.bytes + ended / (entries.length || 1)) / 2 : 0;
+    const share = this.#files.bytes ? (this.#files.sent / this.#files.bytes + over / (entries.length || 1)) / 2 : 0;
     part("bar").value = share;
     part("bar").hidden = !under;
     this.#drawTab(under, share, values);
@@ -92,6 +93,13 @@ export class Total {
     this.#spokenAt = now;
     setText(document.querySelector("[data-spoken]"), wordOf(headline, values));
   }
+}
+
+function headlineOf(under, trouble, done, all) {
+  if (under) return "going";
+  if (trouble) return trouble === 1 ? "one-trouble" : "trouble";
+  if (done) return all === 1 ? "one-ended" : "ended";
+  return "left";
 }
 
 /** A ring that fills; a square with a bar when something needs a look: the shape says it, too. */

@@ -1,10 +1,14 @@
-/** The words of this page, which are in templates/upload.html, and times as words. */
+/** The words of this page, which are in templates/upload.html, and times as words; numbers in the reader's locale. */
+
+import { count } from "../format.js";
 
 const words = Object.fromEntries(
   Array.from(document.querySelectorAll("#upload-words [data-word]"), (node) => [node.dataset.word, node.textContent.trim()]),
 );
 
-export const wordOf = (name, values = {}) => words[name].replace(/\{(\w+)\}/g, (_, key) => values[key]);
+const shown = (value) => (typeof value === "number" ? count(value) : value);
+
+export const wordOf = (name, values = {}) => words[name].replace(/\{(\w+)\}/g, (_, key) => shown(values[key]));
 
 /** "about 40 s": rounded as an estimate should be. */
 export function about(seconds) {

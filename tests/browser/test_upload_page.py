@@ -91,7 +91,7 @@ def test_what_is_chosen_goes_by_itself_and_ends_with_its_thumbnail(
     field = page.get_by_label("Choose photos")
     field.set_input_files(samples[:2])
     field.set_input_files(samples[1:])  # one of them again
-    expect(page.get_by_text("1 of these are in the list already")).to_be_visible()
+    expect(page.get_by_text("In the list already, and not added again: 1.")).to_be_visible()
     headline(page, "All 3 done")
     for sample in samples:
         expect(row(page, sample.name)).to_have_attribute("data-state", "done")
@@ -108,7 +108,7 @@ def test_files_and_folders_are_dropped_anywhere(open_page: OpenPage, server: Ser
     (folder / "notes.txt").write_text("not a picture")
     page = open_page(server.url)
     drop(page, [folder])
-    expect(page.get_by_text("1 files of the folder are no pictures")).to_be_visible()
+    expect(page.get_by_text("No pictures, and left out of the folder: 1.")).to_be_visible()
     headline(page, "All 5 done")
     drop(page, photos(tmp_path / "more", 1))
     headline(page, "All 6 done")
@@ -125,7 +125,7 @@ def test_a_picture_can_be_pasted(open_page: OpenPage, server: Server) -> None:
             document.body.dispatchEvent(new ClipboardEvent("paste", { clipboardData, bubbles: true }));
         }"""
     )
-    headline(page, "All 1 done")
+    headline(page, "Done")
 
 
 def test_a_first_visit_without_photos_has_the_samples(open_page: OpenPage, server: Server) -> None:
@@ -141,7 +141,7 @@ def test_a_phone_takes_a_photo(open_page: OpenPage, server: Server, samples: lis
         page.get_by_role("button", name="Take a photo").tap()
     assert choosing.value.element.get_attribute("capture") == "environment"
     choosing.value.set_files(samples[0])
-    headline(page, "All 1 done")
+    headline(page, "Done")
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     desktop = open_page(server.url)
     expect(desktop.get_by_role("button", name="Take a photo")).to_be_hidden()
@@ -191,7 +191,7 @@ def test_a_full_server_makes_files_wait_and_not_people(
         page.get_by_label("Choose photos").set_input_files(samples)
         for sample in samples:
             expect(row(page, sample.name)).to_contain_text("waiting for room")
-        expect(row(page, samples[0].name)).to_contain_text(re.compile(r"its turn in about \d+ s"))
+        expect(row(page, samples[0].name)).to_contain_text(re.compile(r"asks again in about \d+ s"))
         expect(page.locator("[data-total=detail]")).to_contain_text("the queue is full")
         assert page.title() == "0 of 3 · Upload · imgpool"
         assert server.get("/api/status")["unfinished"]["uploads"] == 0, "asked for, and no byte was sent"
@@ -212,7 +212,7 @@ def test_a_file_that_is_gone_says_so_and_holds_up_nobody(
         expect(row(page, gone.name)).to_contain_text("waiting for room")
         gone.unlink()
         other.close()
-        headline(page, "1 of 2 done, 1 need a look")
+        headline(page, "1 of 2 done, 1 needs a look")
         expect(row(page, gone.name)).to_contain_text("cannot be read any more")
 
 
@@ -232,7 +232,7 @@ def test_pause_resume_and_cancel(open_page: OpenPage, server: Server, tmp_path: 
     )
     throttle(page, -1)
     page.get_by_role("button", name="Resume all").click()
-    headline(page, "All 1 done")
+    headline(page, "Done")
     image = server.get("/api/images")["images"][0]
     assert (server.data_dir / "originals" / image["id"]).read_bytes() == first.read_bytes()
 
@@ -241,7 +241,7 @@ def test_leaving_asks_first_and_coming_back_goes_on(open_page: OpenPage, server:
     page = open_page(server.url)
     done, half, never, never_too = photos(tmp_path / "photos", 4, padding=1_500_000)
     page.get_by_label("Choose photos").set_input_files(done)
-    headline(page, "All 1 done")
+    headline(page, "Done")
     throttle(page, SLOW_BYTES_PER_S)
     page.get_by_label("Choose photos").set_input_files([half, never, never_too])
     expect(row(page, half.name)).to_contain_text(re.compile(r"[2-9]\d\d kB of".replace(" ", "\u00a0", 1)))
@@ -284,13 +284,13 @@ def test_each_tab_has_its_own_list_and_a_closed_ones_is_taken_up(
     second.reload()
     expect(row(second, photo.name)).to_contain_text("Choose this file again")
     second.get_by_label("Choose photos").set_input_files(photo)
-    headline(second, "All 1 done")
+    headline(second, "Done")
 
 
 def test_nothing_moves_while_files_are_sent(open_page: OpenPage, server: Server, samples: list[Path]) -> None:
     page = open_page(server.url)
     page.get_by_label("Choose photos").set_input_files(samples[:1])
-    headline(page, "All 1 done")
+    headline(page, "Done")
     page.evaluate(
         """() => {
             window.moved = 0;
@@ -302,6 +302,23 @@ def test_nothing_moves_while_files_are_sent(open_page: OpenPage, server: Server,
     page.get_by_label("Choose photos").set_input_files(samples[1:])
     headline(page, "All 3 done")
     assert page.evaluate("window.moved") < 0.1, "what Core Web Vitals call good"
+
+
+def test_numbers_are_in_the_readers_locale(open_page: OpenPage, server: Server, tmp_path: Path) -> None:
+    page = open_page(server.url, locale="de-DE")
+    expect(page.get_by_role("button", name="Try the samples")).to_be_enabled()
+    page.context.set_offline(True)
+    files = [tmp_path / f"photo-{n:04d}.jpg" for n in range(1200)]
+    for file in files:
+        file.write_bytes(b"\xff\xd8" + b"." * 1498)
+    page.get_by_label("Choose photos").set_input_files(files)
+    headline(page, "0 of 1.200 done")
+    expect(page.locator("[data-total=detail]")).to_contain_text("0\u00a0B of 1,8\u00a0MB sent")
+    expect(page.get_by_role("button", name="Under way")).to_have_text("Under way 1.200")
+    expect(row(page, "photo-0003.jpg")).to_contain_text("1,5\u00a0kB")
+    expect(page).to_have_title("0 of 1.200 · Upload · imgpool")
+    page.get_by_label("Choose photos").set_input_files(files[:1100])
+    expect(page.get_by_text("not added again: 1.100.")).to_be_visible()
 
 
 def test_a_long_list_has_only_the_rows_that_can_be_seen(open_page: OpenPage, server: Server, tmp_path: Path) -> None:
@@ -328,7 +345,7 @@ def test_a_refusal_says_what_to_do_and_can_be_tried_again(
     file.write_text("This is no picture. " * 100 if name == "text.jpg" else "")
     page = open_page(server.url)
     page.get_by_label("Choose photos").set_input_files(file)
-    headline(page, "0 of 1 done, 1 need a look")
+    headline(page, "0 of 1 done, 1 needs a look")
     expect(row(page, name)).to_contain_text("accepted are JPEG" if name == "text.jpg" else "The file is empty")
     row(page, name).get_by_role("button", name="Try again").click()
     wait_for(lambda: server.get("/api/status")["since_start"]["refused"] == 2, "the second try")
