@@ -33,6 +33,7 @@ from imgpool.values import (
     secret,
     size,
     text,
+    url,
     whole,
     yes_or_no,
 )
@@ -144,8 +145,51 @@ class Settings:
         shown="none",
     )
 
+    broker: str | None = _setting(
+        None,
+        url("redis", "rediss", "amqp", "amqps", example="redis://HOST:6379/0 or amqp://USER:PASSWORD@HOST//"),
+        "Celery's broker, over which workers on any host get image IDs; goes with `database` and `files`",
+        shown="none: one machine",
+    )
+    database: str | None = _setting(
+        None,
+        url("postgresql", "postgres", example="postgresql://USER:PASSWORD@HOST/DATABASE"),
+        "PostgreSQL that keeps the records and the bound of all hosts",
+        shown="none",
+    )
+    files: str | None = _setting(
+        None,
+        url("s3", "file", example="s3://BUCKET/PREFIX, or file:///PATH of a directory that all hosts share"),
+        "where all hosts keep originals and variants",
+        shown="none",
+    )
+    s3_endpoint: str | None = _setting(
+        None,
+        url("http", "https", example="https://HOST:PORT"),
+        "S3 server other than Amazon's; credentials come the usual AWS ways",
+        shown="none",
+    )
+    variant_delivery: str = _setting(
+        "app",
+        one_of("app", "redirect"),
+        "whether variants on S3 come through the app, or by a redirect to a signed URL",
+    )
+    lease_s: float = _setting(
+        15.0,
+        seconds(2, 3600),
+        "time after which what a silent host or worker had in hand goes to others; with `broker`",
+        shown="15",
+    )
+
     def __post_init__(self) -> None:
         """Settings that are fine by themselves and not together."""
+        three = ("broker", "database", "files")
+        given = [name for name in three if getattr(self, name)]
+        if given and len(given) < len(three):
+            missing = " and ".join(option(name) for name in three if name not in given)
+            raise SettingError(
+                f"{option(given[0])}: not allowed without {missing}: more than one machine needs all three"
+            )
         if self.token is None:
             for name in ("upload_token", "anonymous_uploads"):
                 if getattr(self, name):
@@ -154,6 +198,11 @@ class Settings:
                     )
         elif self.token == self.upload_token:
             raise SettingError("--upload-token: not allowed to be the same as --token; allowed: another secret")
+
+    @property
+    def scaled_out(self) -> bool:
+        """Whether this is one host of several."""
+        return self.broker is not None
 
     @property
     def output(self) -> Path:
@@ -175,8 +224,8 @@ def variable(name: str) -> str:
 
 
 def is_secret(name: str) -> bool:
-    """Whether a setting's value is never shown."""
-    return name.endswith("token")
+    """Whether a setting's value is never shown: a token, or a URL that may carry a password."""
+    return name.endswith("token") or name in ("broker", "database")
 
 
 def load(options: Mapping[str, str | None] | None = None, env: Mapping[str, str] | None = None) -> Settings:

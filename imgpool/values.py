@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
 _SUFFIX = {"": 1, "k": KIB, "kib": KIB, "m": MIB, "mib": MIB, "g": GIB, "gib": GIB}
@@ -106,6 +107,22 @@ def secret(given: str) -> str:
     if not re.fullmatch(r"[\x21-\x7e]{8,}", given):
         raise NotAllowedError("at least 8 printable characters without spaces")
     return given
+
+
+def url(*schemes: str, example: str) -> Parse:
+    """A parser of URLs with one of these schemes, which may carry a password. What it refuses, it does not repeat."""
+
+    def parse(given: str) -> str:
+        try:
+            parts = urlsplit(given)
+            usable = parts.scheme in schemes and bool(parts.netloc or parts.path.strip("/")) and parts.port != 0
+        except ValueError:
+            usable = False
+        if not usable or not re.fullmatch(r"[\x21-\x7e]+", given):
+            raise NotAllowedError(f"a URL as {example}")
+        return given
+
+    return parse
 
 
 def days(given: str) -> float:

@@ -139,7 +139,17 @@ BAD = [
     ("allowed_hosts", "a.example:8000", "separated by commas"),
     ("allowed_hosts", "a.example,,b.example", "separated by commas"),
     ("allowed_hosts", "*.example", "separated by commas"),
+    ("broker", "redis", "a URL as redis://"),
+    ("broker", "http://user:pass@host", "a URL as redis://"),
+    ("database", "mysql://user:pass@host/d", "a URL as postgresql://"),
+    ("database", "postgresql://host:port", "a URL as postgresql://"),
+    ("files", "bucket", "a URL as s3://BUCKET/PREFIX"),
+    ("files", "s3://", "a URL as s3://BUCKET/PREFIX"),
+    ("s3_endpoint", "localhost:9000", "a URL as https://"),
+    ("variant_delivery", "post", "app or redirect"),
+    ("lease_s", "1", "seconds from 2 to 3600"),
 ]
+SECRET = {"token", "upload_token", "broker", "database"}
 
 
 def one_line(error: pytest.ExceptionInfo[SettingError]) -> str:
@@ -156,7 +166,7 @@ def test_a_bad_value_is_refused_in_one_line_with_what_is_allowed(name: str, text
         line = one_line(error)
         assert line.startswith(f"{source}: "), line
         assert allowed in line
-        assert (repr(text)[:80] in line) == (not name.endswith("token")), line
+        assert (repr(text)[:80] in line) == (name not in SECRET), line
 
 
 def test_every_setting_has_a_bad_value_in_the_table() -> None:
@@ -172,6 +182,12 @@ def test_switches_and_names() -> None:
     assert load({"anonymous_uploads": "no"}, env).anonymous_uploads is False
 
 
+def test_several_hosts_share_a_broker_a_database_and_files() -> None:
+    loaded = load({"broker": "amqps://u:p@host//", "database": "postgresql:///d", "files": "file:///srv/imgpool"}, {})
+    assert loaded.scaled_out
+    assert not Settings().scaled_out
+
+
 @pytest.mark.parametrize(("written", "expected"), [("true", True), ("false", False), ('"yes"', True), ('"no"', False)])
 def test_a_switch_in_a_file_is_true_or_false(tmp_path: Path, written: str, expected: bool) -> None:
     file = tmp_path / "imgpool.toml"
@@ -185,6 +201,12 @@ def test_a_switch_in_a_file_is_true_or_false(tmp_path: Path, written: str, expec
         ({"upload_token": "long-enough"}, "--upload-token"),
         ({"anonymous_uploads": "yes"}, "--anonymous-uploads"),
         ({"token": "long-enough", "upload_token": "long-enough"}, "the same as --token"),
+        ({"broker": "redis://:long-enough@host"}, "without --database and --files"),
+        (
+            {"broker": "redis://:long-enough@host", "database": "postgresql://host/d"},
+            "--broker: not allowed without --files",
+        ),
+        ({"files": "s3://bucket"}, "--files: not allowed without --broker and --database"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(given: dict[str, str], said: str) -> None:
@@ -201,6 +223,8 @@ def test_settings_that_do_not_go_together_are_refused(given: dict[str, str], sai
         "upload_token = ['a-secret']",
         "token = ['a-secret']",
         "token = true",
+        'broker = "kafka://:a-secret@host"',
+        "database = ['a-secret']",
         'token = {a = "a-secret"}',
         'token = "a-sec',
     ],
