@@ -76,6 +76,32 @@ def serve(**options: str | None) -> None:
 
 
 @main.command()
+@settings_options(
+    "broker", "database", "files", "s3_endpoint", "lease_s", "data_dir", "workers", "recipe", "max_pixels", "isolation",
+    "job_timeout_s", "job_memory_bytes", "decode_memory_bytes", "max_attempts",
+)  # fmt: skip
+def worker(**options: str | None) -> None:
+    """Process images for `imgpool serve` on other machines, with the same --broker, --database and --files.
+
+    A Celery worker: `celery inspect`, Flower and SIGTERM do what they always do. Needs the extra imgpool[scaleout].
+    """
+    settings = _load(options)
+    logging.basicConfig(level=logging.INFO, format="imgpool: %(levelname)s: %(message)s")
+    from imgpool.service import StoreError
+
+    try:
+        with _extra("scaleout"):
+            from imgpool.scaleout.worker import Worker
+        celery_worker = Worker(settings)
+        celery_worker.check()
+    except SettingError as error:
+        _fail(str(error), SETTING_ERROR)
+    except StoreError as error:
+        _fail(str(error), 1)
+    sys.exit(celery_worker.run())
+
+
+@main.command()
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE|DIR...")
 @click.option(
     "-o",
@@ -128,7 +154,7 @@ def process(paths: tuple[Path, ...], out: Path, **options: str | None) -> None:
 
 @main.command()
 @click.option("--older-than", required=True, metavar="AGE", help="30d, 12h, 90m or 45s since an image was finished")
-@settings_options("data_dir", "output_dir")
+@settings_options("data_dir", "output_dir", "broker", "database", "files", "s3_endpoint")
 def prune(older_than: str, **options: str | None) -> None:
     """Delete finished images that are older. The server must be stopped; a running one has --retention-days."""
     match = re.fullmatch(r"([0-9]{1,9})([dhms])", older_than)
@@ -139,12 +165,13 @@ def prune(older_than: str, **options: str | None) -> None:
         )
     age_s = int(match[1]) * {"d": 86_400, "h": 3600, "m": 60, "s": 1}[match[2]]
     settings = _load(options)
-    from imgpool.service import Service, StoreError
+    from imgpool.service import StoreError
+    from imgpool.web.backing import make_service
 
-    if not (settings.data_dir / "imgpool.db").exists():
+    if not settings.scaled_out and not (settings.data_dir / "imgpool.db").exists():
         _fail(f"--data-dir: '{settings.data_dir}' is not allowed: it holds no imgpool.db", SETTING_ERROR)
     try:
-        service = Service(settings)
+        service = make_service(settings)
         service.open()
         try:
             removed = service.prune(age_s)
@@ -240,7 +267,7 @@ def load_command(url: str, clients: tuple[str, ...], images: tuple[Path, ...], *
     Exit status 0 when the test was made, whatever it found; 2 when it could not be made so; 1 when no upload got an
     answer.
     """
-    with _load_extra():
+    with _extra("load"):
         from imgpool.load.command import load_test
     from imgpool.load.target import LoadError
 
@@ -271,7 +298,7 @@ def compare_command(images: tuple[Path, ...], out: Path, **options: Any) -> None
     Starts its own servers on this machine, one after the other, each with a memory limit. Takes some minutes. Needs
     the extra imgpool[load].
     """
-    with _load_extra():
+    with _extra("load"):
         from imgpool.load.compare_command import compare_all
     from imgpool.load.target import LoadError
 
@@ -292,7 +319,7 @@ def bench_command(paths: tuple[Path, ...], count: int, as_json: bool) -> None:
     Starts its own servers on this machine. Uses the sample photos with a camera's grain, or your own. Needs the extra
     imgpool[load].
     """
-    with _load_extra():
+    with _extra("load"):
         from imgpool.load.bench import bench
         from imgpool.load.bench_report import conclusions, to_json
     from imgpool.load.target import LoadError
@@ -311,8 +338,8 @@ def _end_in_order() -> None:
 
 
 @contextmanager
-def _load_extra() -> Iterator[None]:
+def _extra(name: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        _fail(f"{error.name} is missing: this command needs the extra, pip install 'imgpool[load]'", 1)
+        _fail(f"{error.name} is missing: this needs the extra, pip install 'imgpool[{name}]'", 1)

@@ -3,6 +3,7 @@
 import { PAGE, endless } from "./endless.js";
 import { count, setText } from "./format.js";
 import { SignedOut, fetchIfChanged, watch } from "./poll.js";
+import { drawPeers } from "./peers.js";
 import { drawStatus } from "./pool.js";
 import { updatePlots } from "./plots.js";
 import { drawSteering, steer } from "./steer.js";
@@ -86,6 +87,7 @@ come.addEventListener("click", () => {
 
 function draw(status) {
   drawStatus(status, (id) => names.get(id));
+  drawPeers(status, (id) => names.get(id));
   drawSteering(status);
   showInTab(status);
 }

@@ -16,8 +16,8 @@ from imgpool.config import Settings
 from imgpool.errors import SettingError
 from imgpool.server.descriptors import connections
 from imgpool.server.worker import SPARE_THREADS, Worker
-from imgpool.service import Service
 from imgpool.web import create_app
+from imgpool.web.backing import make_service
 from imgpool.web.reach import check_reach
 
 STOP_MARGIN_S = 10.0
@@ -110,7 +110,7 @@ class Application(BaseApplication):  # type: ignore[misc]  # gunicorn ships no t
 
     def load(self) -> Flask:
         """Called by gunicorn in its worker process, after the fork."""
-        return create_app(self._settings, Service(self._settings))
+        return create_app(self._settings, make_service(self._settings))
 
 
 def _check_address(settings: Settings) -> None:
@@ -136,7 +136,7 @@ def serve(settings: Settings) -> None:
     worker process that gunicorn would report in five.
     """
     check_reach(settings, settings.host)
-    service = Service(settings)
+    service = make_service(settings)
     service.open()
     service.close()
     _check_address(settings)

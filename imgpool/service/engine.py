@@ -23,6 +23,22 @@ class Lane:
     for_s: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A process that takes part, where several hosts do: it serves (`web`) or works on `image`, if on any. It was last
+    heard of `silent_s` ago, and is not `alive` when that is too long.
+    """
+
+    name: str
+    kind: str
+    host: str
+    pid: int
+    up_s: float
+    silent_s: float
+    alive: bool
+    image: str | None
+
+
 class Slot(Protocol):
     """A place in the queue that is held for one image. A context manager, at whose end it is released."""
 
@@ -49,6 +65,13 @@ class Engine(Protocol):
     place_freed: threading.Event
     """Set whenever a place in the queue may have become free."""
 
+    asks_others: bool
+    """Whether `try_reserve` and the steering block on another machine, and may raise `StoreError`."""
+
+    @property
+    def most_workers(self) -> int:
+        """How many workers it can have."""
+
     def start(self) -> None:
         """Take up what is queued, and from now on what is sent. Blocks on the store."""
 
@@ -63,6 +86,9 @@ class Engine(Protocol):
     def try_reserve(self, image_id: str) -> Slot:
         """A place in the queue for this image, at once. Raises `PoolFull` or `PoolClosed`."""
 
+    def refuse_what_is_known(self) -> None:
+        """Raise what `try_reserve` would raise, as far as can be told without blocking."""
+
     def weigh(self, image_id: str) -> int:
         """What `Slot.send` is told of an image that is kept already. Blocks on a few small reads."""
 
@@ -71,6 +97,9 @@ class Engine(Protocol):
 
     def lanes(self) -> tuple[Lane, ...]:
         """What each worker does."""
+
+    def peers(self) -> tuple[Peer, ...]:
+        """All hosts and workers; none where this process is all there is."""
 
     def resize(self, workers: int, budget: MemoryBudget) -> None:
         """Have so many workers, who share this budget. Raises `PoolClosed` when stopping."""

@@ -19,7 +19,7 @@ from imgpool.imaging.sandbox import Processor
 from imgpool.pool import Context, Event, JobSlot, PoolClosed, PoolStatistics, Result, WorkerPool
 from imgpool.service.attempt import Attempted, attempt, retried
 from imgpool.service.clock import Clock
-from imgpool.service.engine import Lane
+from imgpool.service.engine import Lane, Peer
 from imgpool.service.files import Files
 from imgpool.service.measures import Measures
 from imgpool.service.memory import MemoryBudget
@@ -34,6 +34,8 @@ HAND_BACK_S = 1.0
 
 class PoolEngine:
     """`Engine` over a `WorkerPool` of this process. Runs images through it."""
+
+    asks_others = False
 
     def __init__(
         self,
@@ -99,6 +101,18 @@ class PoolEngine:
     def try_reserve(self, image_id: str) -> JobSlot[str]:
         """See `Engine.try_reserve`."""
         return self.pool.try_reserve()
+
+    def refuse_what_is_known(self) -> None:
+        """See `Engine.refuse_what_is_known`: `try_reserve` knows all, and blocks on nothing."""
+
+    @property
+    def most_workers(self) -> int:
+        """See `Engine.most_workers`: as many as have their share of the memory."""
+        return self._budget.most_workers
+
+    def peers(self) -> tuple[Peer, ...]:
+        """See `Engine.peers`."""
+        return ()
 
     def weigh(self, image_id: str) -> int:
         """See `Engine.weigh`: its weight in the memory budget."""

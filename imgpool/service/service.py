@@ -12,6 +12,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 from imgpool.config import Settings
 from imgpool.errors import DiskFull, Draining, NoRoom, Refused, SettingError, StoreFailed
@@ -26,7 +27,7 @@ from imgpool.service.files import Files
 from imgpool.service.history import History, Sample
 from imgpool.service.measures import Measures
 from imgpool.service.memory import MemoryBudget, choose_budget
-from imgpool.service.records import ImageRecord, Records, State
+from imgpool.service.records import ImageRecord, Records, State, StoreError
 from imgpool.service.resources import WorkerChoice, choose_workers
 from imgpool.service.resumable import Resumable
 from imgpool.service.retention import Retention
@@ -35,6 +36,8 @@ from imgpool.service.steering import Steering
 from imgpool.service.upload import Begun, Upload
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 PLACES = 1000
 DISK_CHECK_S = 0.5
@@ -184,25 +187,37 @@ class Service:
         """Whether it has started and does not stop yet."""
         return self._engine is not None and not self._draining and not self._stopping.done
 
-    def admit(self) -> Upload:
-        """A slot, at once, before a byte of the body is read. Blocks on nothing.
+    def admit_at_once(self) -> Upload | None:
+        """As `admit`, and never blocks: None where that would, because another machine has to be asked."""
+        if not self._running().asks_others:
+            return self.admit()
+        self._granted(Engine.refuse_what_is_known, make_way=False)
+        return None
 
-        Raises `Draining`, `DiskFull` or `NoRoom`. The caller ends the `Upload`: `accept` or `discard`.
+    def admit(self) -> Upload:
+        """A slot, at once, before a byte of the body is read. Blocks on nothing, unless the engine asks others.
+
+        Raises `Draining`, `DiskFull`, `NoRoom` or `StoreFailed`. The caller ends the `Upload`: `accept` or `discard`.
         """
         image_id = secrets.token_hex(16)
         return self._upload(image_id, self._reserve(image_id))
 
     def _reserve(self, image_id: str) -> Slot:
+        return self._granted(lambda engine: engine.try_reserve(image_id))
+
+    def _granted(self, ask: Callable[[Engine], T], *, make_way: bool = True) -> T:
         if (refusal := self._refusal()) is not None:
             raise refusal
         while True:
             try:
-                return self._running().try_reserve(image_id)
+                return ask(self._running())
             except PoolFull:
-                if not self.uploads.make_way():
+                if not (make_way and self.uploads.make_way()):
                     raise self._no_room() from None
             except PoolClosed:
                 raise _draining() from None
+            except StoreError as error:
+                raise StoreFailed("The server's database does not answer: try again later.", 10) from error
 
     def _upload(self, image_id: str, slot: Slot, begun: Begun | None = None) -> Upload:
         return Upload(
@@ -306,6 +321,8 @@ class Service:
             queue=jobs,
             results=statistics.results,
             memory=Memory.of(self.budget, statistics.weights),
+            peers=engine.peers(),
+            oldest_wait_s=self._oldest_wait_s(),
             counts=self.records.counts(),
             measured=self.measures.snapshot(),
             wait_estimate_s=(
@@ -314,10 +331,17 @@ class Service:
             unfinished=self.uploads.standing(),
             paused=statistics.paused,
             retrying=self.steering.retrying(),
-            most_workers=self.budget.most_workers,
+            most_workers=engine.most_workers,
             free_bytes=self._free_bytes(),
             uptime_s=now - self._started_at,
         )
+
+    def _oldest_wait_s(self) -> float:
+        """How long ago the oldest queued image came; 0 when none is queued."""
+        for _, image_id in self.records.backlog(0, 1):
+            if (oldest := self.records.get(image_id)) is not None:
+                return max(0.0, self._clock.now() - oldest.received_at)
+        return 0.0
 
     def samples(self, since: float) -> list[Sample]:
         """Those of the last five minutes that were taken after a moment (since the epoch). Raises `Draining`."""

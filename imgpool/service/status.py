@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from imgpool.pool import ChannelStatistics, WeightStatistics
-from imgpool.service.engine import Lane
+from imgpool.service.engine import Lane, Peer
 from imgpool.service.measures import Measured
 from imgpool.service.memory import MemoryBudget
 from imgpool.service.records import Counts
@@ -35,7 +35,7 @@ class Memory:
 class Status:
     """`accepting` is whether an upload would be admitted now, `reason` why not. `wait_estimate_s` is for an image
     that would be queued now; None before the first one was processed.
-    `free_bytes` is None when the disk does not answer.
+    `oldest_wait_s` is the age of the oldest queued image. `free_bytes` is None when the disk does not answer.
     """
 
     accepting: bool
@@ -43,12 +43,14 @@ class Status:
     workers: int
     busy: int
     lanes: tuple[Lane, ...]
+    peers: tuple[Peer, ...]
     queue: ChannelStatistics
     results: ChannelStatistics
     memory: Memory
     counts: Counts
     measured: Measured
     wait_estimate_s: float | None
+    oldest_wait_s: float
     unfinished: Standing
     paused: bool
     retrying: Retrying

@@ -72,9 +72,10 @@ class Steering:
         """Raises `NotAllowed` for numbers that `set_workers` and `set_queue_capacity` would refuse."""
         if workers is not None:
             _check("workers", workers)
-            if workers > self._budget.most_workers:
+            most = self._engine.most_workers
+            if workers > most:
                 raise NotAllowed(
-                    f"{workers} workers are not allowed; allowed: 1 to {self._budget.most_workers}, because each needs "
+                    f"{workers} workers are not allowed; allowed: 1 to {most}, because each needs "
                     f"its share of the {self._budget.total_bytes // MIB} MiB that decoding may use "
                     "(--decode-memory-bytes)."
                 )
@@ -85,7 +86,7 @@ class Steering:
         """More at once, or fewer as they finish what they have. Raises `NotAllowed`; does nothing when stopping."""
         self.check(workers=workers)
         with self._lock:
-            self._budget = self._budget.shared_by(workers)
+            self._budget = self._budget.shared_by(min(workers, self._budget.most_workers))
             try:
                 self._engine.resize(workers, self._budget)
             except PoolClosed:

@@ -29,6 +29,7 @@ from imgpool.service import Service, StoreError
 from imgpool.service.ownership import secret_key
 from imgpool.web.admission import Admission
 from imgpool.web.api import api
+from imgpool.web.backing import make_service
 from imgpool.web.gate import Gate
 from imgpool.web.learn import add_lab
 from imgpool.web.pages import pages
@@ -47,7 +48,7 @@ log = logging.getLogger(__name__)
 def create_app(settings: Settings | None = None, service: Service | None = None) -> Flask:
     """The WSGI application. Raises `SettingError` for settings that cannot be used."""
     if service is None:
-        service = Service(settings or load())
+        service = make_service(settings or load())
         if (host := _host_of_flask_run()) is not None:
             _run_until_exit(service, host)
     app = Flask("imgpool", template_folder=str(_beside("templates")), static_folder=str(_beside("static")))

@@ -1,8 +1,8 @@
 """Admission of uploads: what can be said of one at its headers, and the slot that it then holds.
 
-Owns how many uploads each client address has open. Blocks on nothing, so that a server may ask before it spends a
-thread: imgpool's own gunicorn worker does and passes the `Admitted` on in the request's environment, others leave it
-to the view.
+Owns how many uploads each client address has open. A server may ask `admit_at_once`, which blocks on nothing, before it
+spends a thread: imgpool's own gunicorn worker does and passes the `Admitted` on in the request's environment, others
+leave it to the view.
 """
 
 from __future__ import annotations
@@ -63,6 +63,15 @@ class Admission:
         """A slot for a request whose body is unread. Raises `Refused`, not counted yet: `UploadTooLarge` by its own
         account, `TooManyUploads`, or as `Service.admit` does.
         """
+        admitted = self._admit(request, self._service.admit)
+        assert admitted is not None  # noqa: S101
+        return admitted
+
+    def admit_at_once(self, request: Request) -> Admitted | None:
+        """As `admit`, and never blocks: None where that would (see `Service.admit_at_once`)."""
+        return self._admit(request, self._service.admit_at_once)
+
+    def _admit(self, request: Request, ask: Callable[[], Upload | None]) -> Admitted | None:
         settings = self._service.settings
         form = request.mimetype == "multipart/form-data"
         limit = settings.max_request_bytes if form else settings.max_upload_bytes
@@ -70,10 +79,13 @@ class Admission:
             raise UploadTooLarge(f"The upload has {request.content_length} bytes; at most {limit} are accepted.")
         leave = self.enter(request)
         try:
-            upload = self._service.admit()
+            upload = ask()
         except BaseException:
             leave()
             raise
+        if upload is None:
+            leave()
+            return None
         return Admitted(upload, leave)
 
     def enter(self, request: Request) -> Callable[[], None]:

@@ -58,7 +58,7 @@ class Gate:
         if not self._guard.may_upload(asked):
             return None
         try:
-            return self._admission.admit(asked)
+            return self._admission.admit_at_once(asked)
         except Refused as refusal:
             return refusal
 

@@ -74,6 +74,19 @@ def status_json(status: Status, service: Service) -> dict[str, Any]:
             ],
             "why": service.choice.reason,
         },
+        "peers": [
+            {
+                "name": peer.name,
+                "kind": peer.kind,
+                "host": peer.host,
+                "pid": peer.pid,
+                "alive": peer.alive,
+                "silent_s": rounded(peer.silent_s),
+                "up_s": rounded(peer.up_s),
+                "image": peer.image,
+            }
+            for peer in status.peers
+        ],
         "counts": {
             "accepted": status.counts.accepted,
             "queued": status.counts.queued,
@@ -97,6 +110,7 @@ def status_json(status: Status, service: Service) -> dict[str, Any]:
         },
         "wait_s": {
             "estimate": rounded(status.wait_estimate_s),
+            "oldest": rounded(status.oldest_wait_s),
             "p50": rounded(measured.wait_s.p50),
             "p99": rounded(measured.wait_s.p99),
         },

@@ -81,5 +81,8 @@ def told_status() -> dict[str, Any]:
         seen = (
             replace(lane, image=lane.image if lane.image and visible(lane.image) else None) for lane in status.lanes
         )
-        status = replace(status, lanes=tuple(seen))
+        peers = (
+            replace(peer, image=peer.image if peer.image and visible(peer.image) else None) for peer in status.peers
+        )
+        status = replace(status, lanes=tuple(seen), peers=tuple(peers))
     return status_json(status, service())

@@ -12,6 +12,7 @@ import pytest
 
 from imgpool.errors import SettingError
 from imgpool.scaleout.s3 import S3Files
+from imgpool.scaleout.shared_directory import SharedDirectory
 from imgpool.service.files import Directory, Files
 from servers.swift import Swift
 
@@ -32,7 +33,11 @@ def s3(request: pytest.FixtureRequest) -> Make:
     )  # its times are whole seconds
 
 
-stores = {"directory": directory, "s3": s3}
+def shared_directory(request: pytest.FixtureRequest) -> Make:
+    return lambda root: nullcontext(SharedDirectory(root / "data", left_after_s=-2))
+
+
+stores = {"directory": directory, "shared directory": shared_directory, "s3": s3}
 
 
 @pytest.fixture(params=stores, scope="module")

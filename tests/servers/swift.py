@@ -19,6 +19,7 @@ import boto3
 from botocore.config import Config
 
 from imgpool.scaleout.bucket import Bucket
+from servers.standing import STANDING
 
 START_S = 30
 END_S = 10
@@ -122,6 +123,7 @@ class Swift:
                         stderr=log,
                     )
                 )
+            STANDING.add(self._processes[-1].pid)
         limit = time.monotonic() + START_S
         while not self._answers():
             dead = [each.args for each in self._processes if each.poll() is not None]
@@ -161,6 +163,7 @@ class Swift:
         self._end(signal.SIGTERM)
 
     def _end(self, number: signal.Signals) -> None:
+        STANDING.difference_update(self.pids())
         for process in self._processes:
             with suppress(ProcessLookupError):
                 process.send_signal(number)

@@ -244,7 +244,7 @@ def test_the_list_and_an_image_are_revalidated(web: Make, images: dict[str, byte
 def test_the_status(web: Make, images: dict[str, bytes]) -> None:
     site = web(gate=(gate := Gate()), workers=1, queue_capacity=3)
     told = site.status()
-    assert told["wait_s"] == {"estimate": None, "p50": None, "p99": None}
+    assert told["wait_s"] == {"estimate": None, "oldest": 0.0, "p50": None, "p99": None}
     for _ in range(3):
         site.raw(images["jpeg"])
     gate.wait_for(1)

@@ -1,0 +1,91 @@
+"""`Backend` of one web host among several: records and places in PostgreSQL, files that all see, workers over Celery.
+
+Owns this host's data directory, which holds what is on its way and nothing that others need.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Callable
+
+from imgpool.config import Settings
+from imgpool.errors import Refused, SettingError
+from imgpool.imaging.sandbox import Processor
+from imgpool.scaleout.broker import make_app
+from imgpool.scaleout.cluster import Cluster
+from imgpool.scaleout.engine import CeleryEngine
+from imgpool.service.clock import Clock
+from imgpool.service.engine import Engine, Slot
+from imgpool.service.files import Files
+from imgpool.service.measures import Measures
+from imgpool.service.memory import MemoryBudget
+from imgpool.service.ownership import DataDirectoryLock
+from imgpool.service.records import Records
+from imgpool.service.resumable import Resumable
+from imgpool.service.upload import Begun, Upload
+
+log = logging.getLogger(__name__)
+
+
+class ScaledOut:
+    """See `Backend`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._lock = DataDirectoryLock(settings.data_dir)
+        self._cluster = Cluster(settings, "web", f"web@{socket.gethostname()}")
+
+    def open(self) -> tuple[Files, Records]:
+        """See `Backend.open`."""
+        settings = self._settings
+        try:
+            settings.data_dir.mkdir(0o700, parents=True, exist_ok=True)
+            self._lock.acquire()
+        except OSError as error:
+            raise SettingError(f"--data-dir: '{error.filename}' cannot be used: {error.strerror}") from error
+        self._cluster = Cluster(settings, "web", f"web@{socket.gethostname()}")  # its name has this process' ID
+        try:
+            self._cluster.open()
+        except BaseException:
+            self._lock.release()
+            raise
+        return self._cluster.files, self._cluster.records
+
+    def close(self) -> None:
+        """See `Backend.close`."""
+        self._cluster.close()
+        self._lock.release()
+
+    def recover(self, files: Files, records: Records, now: float) -> None:
+        """See `Backend.recover`. Others are at work: what was left is found by its age, by the sweepers."""
+
+    def engine(
+        self,
+        files: Files,
+        records: Records,
+        measures: Measures,
+        make_processor: Callable[[], Processor],
+        budget: MemoryBudget,
+        clock: Clock,
+        workers: int,
+    ) -> Engine:
+        """See `Backend.engine`."""
+        return CeleryEngine(self._settings, self._cluster, measures, make_app(self._settings))
+
+    def uploads(
+        self,
+        files: Files,
+        records: Records,
+        reserve: Callable[[str], Slot],
+        upload: Callable[[str, Slot, Begun], Upload],
+        count: Callable[[Refused], None],
+        clock: Callable[[], float],
+    ) -> Resumable:
+        """See `Backend.uploads`: those of this host."""
+        uploads = Resumable(self._settings, files, records, reserve=reserve, upload=upload, count=count, clock=clock)
+        try:
+            uploads.recover()
+        except OSError as error:
+            log.error("unfinished uploads of an earlier run could not be read: %s", error)
+        return uploads

@@ -1,0 +1,120 @@
+"""`imgpool worker`: Celery's own worker, whose pool processes make the variants.
+
+The main process is Celery's and holds no connection to the database; each process of its pool has its own, made after
+the fork (see `imgpool.scaleout.process`). What operators know of Celery holds: `celery inspect`, Flower, SIGTERM for a
+warm shutdown, SIGQUIT for a cold one.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+from typing import Any
+
+from celery import signals
+from celery.worker.control import control_command
+
+from imgpool.config import Settings
+from imgpool.errors import SettingError
+from imgpool.scaleout.broker import SET_WORKERS, TASK, Publisher, make_app, shown
+from imgpool.scaleout.cluster import Cluster
+from imgpool.scaleout.process import PoolProcess
+from imgpool.service import Service
+from imgpool.service.memory import MemoryBudget
+
+log = logging.getLogger(__name__)
+
+
+class Worker:
+    """One Celery worker: its application, and in each process of its pool a `PoolProcess`. One for a program."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises `SettingError`."""
+        if not settings.scaled_out:
+            raise SettingError("--broker: not given, nor --database and --files: a worker needs all three")
+        self._settings = settings
+        service = Service(settings)
+        self._concurrency = service.choice.workers
+        self.budget: MemoryBudget = service.budget
+        self.app = make_app(settings)
+        self._node = f"imgpool-{os.getpid()}@{socket.gethostname()}"
+        # The pool's processes ignore signals, but see the end of a pipe, even when this process is killed.
+        self._stop_read, self._stop_write = os.pipe()
+        self._process: PoolProcess | None = None
+        self.app.task(name=TASK, shared=False)(self._work)
+        self.app.conf.imgpool_most_workers = service.budget.most_workers
+        signals.celeryd_init.connect(self._named)
+        signals.worker_ready.connect(self._ready)
+        signals.worker_shutting_down.connect(self._shutting_down)
+        signals.worker_process_init.connect(self._forked)
+        signals.worker_process_shutdown.connect(self._ended)
+
+    def check(self) -> None:
+        """Whether all that a worker needs can be used. Blocks. Raises `SettingError` or `StoreError`."""
+        try:
+            self._settings.data_dir.mkdir(0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise SettingError(f"--data-dir: '{error.filename}' cannot be used: {error.strerror}") from error
+        cluster = Cluster(self._settings, "worker", self._node)
+        cluster.open()
+        cluster.close()
+
+    def run(self) -> int:
+        """Work until SIGTERM or Ctrl-C, then finish what is under way; returns the exit status."""
+        worker = self.app.Worker(hostname=self._node, concurrency=self._concurrency, pool_cls="prefork", quiet=True)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        worker.start()
+        return int(worker.exitcode or 0)
+
+    # In Celery's main process
+
+    def _named(self, sender: str, **_: Any) -> None:
+        self._node = sender
+
+    def _ready(self, **_: Any) -> None:
+        print(f"imgpool: working for {shown(self._settings.broker or '')}", flush=True)  # noqa: T201 - the ready line
+
+    def _shutting_down(self, **_: Any) -> None:
+        self._close_write_end()
+
+    def _close_write_end(self) -> None:
+        if self._stop_write >= 0:
+            os.close(self._stop_write)
+            self._stop_write = -1
+
+    # In a process of its pool
+
+    def _forked(self, **_: Any) -> None:
+        self._close_write_end()  # it is the main process' alone
+        self._process = PoolProcess(self._settings, self._node, Publisher(self.app), self._stop_read)
+
+    def _ended(self, **_: Any) -> None:
+        if self._process is not None:
+            self._process.close()
+
+    def _work(self, image_id: str) -> None:
+        """The task."""
+        if self._process is None:
+            raise RuntimeError("imgpool works in Celery's prefork pool only: leave --pool away")
+        self._process.process(image_id)
+
+
+@control_command(name=SET_WORKERS, args=[("n", int)], signature="N")  # type: ignore[untyped-decorator]  # celery ships no types
+def set_workers(state: Any, n: int) -> dict[str, Any]:
+    """Have so many processes in this worker's pool; one that is busy ends later, when it is asked again."""
+    consumer = state.consumer
+    n = max(1, min(n, consumer.app.conf.imgpool_most_workers))
+    now = consumer.pool.num_processes
+    if n > now:
+        consumer.pool.grow(n - now)
+        consumer._update_prefetch_count(n - now)
+    while n < now:
+        try:
+            consumer.pool.shrink(1)
+        except ValueError:  # all are busy
+            break
+        consumer._update_prefetch_count(-1)
+        now -= 1
+    return {"ok": consumer.pool.num_processes}

@@ -1,0 +1,112 @@
+"""Two web hosts and two workers are one service, whichever host is asked; shown with everything real."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from hosts import Site, Uploaders, Witness, wait_until_settled
+from pictures import photo
+from servers.redis import Redis
+from serving import Server, wait_for
+
+
+def ask(server: Server, method: str, path: str, body: Any = None) -> tuple[int, bytes, dict[str, str]]:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    try:
+        headers = {"Content-Type": "application/json"} if body is not None else {}
+        connection.request(method, path, None if body is None else json.dumps(body), headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read(), dict(answer.headers)
+    finally:
+        connection.close()
+
+
+def test_two_hosts_are_one_service(tmp_path: Path, redis: Redis, database_url: str, shared: str) -> None:
+    with Site(tmp_path, broker=redis.url, database=database_url, files=shared) as site:
+        one, other = site.webs
+        uploads = Uploaders(site.webs, photo(640, 480))
+        uploads.wait_for_more(40)
+        accepted = uploads.stop()
+        counts = wait_until_settled(one)
+        assert counts["accepted"] == counts["done"] == len(accepted)
+        assert other.get("/api/status")["counts"] == counts
+        image_id = accepted[0]
+        pages = [ask(host, "GET", f"/api/images/{image_id}")[1] for host in site.webs]
+        assert pages[0] == pages[1]
+        assert ask(one, "GET", f"/api/images/{image_id}/thumb")[1][:3] == b"\xff\xd8\xff"
+        assert (
+            ask(one, "GET", f"/api/images/{image_id}/thumb")[1] == ask(other, "GET", f"/api/images/{image_id}/thumb")[1]
+        )
+        # Both tell of the same hosts and workers, and of what the workers did.
+        peers = other.get("/api/status")["peers"]
+        assert sorted(peer["kind"] for peer in peers) == ["web", "web", "worker", "worker"]
+        assert all(peer["alive"] for peer in peers)
+        told = one.get("/api/status")
+        assert told["pool"]["workers"] == 2
+        wait_for(lambda: one.get("/api/status")["service_s"]["p50"], "a measured time")
+        page = ask(one, "GET", "/status")[1].decode()
+        assert "Hosts and workers" in page
+        metrics = ask(one, "GET", "/metrics")[1].decode()
+        assert "imgpool_oldest_wait_seconds 0.0" in metrics
+        assert "imgpool_queue_buffered 0.0" in metrics
+        # What one deletes, the other has no more.
+        assert ask(one, "DELETE", f"/api/images/{image_id}")[0] == 204
+        assert ask(other, "GET", f"/api/images/{image_id}")[0] == 404
+        assert ask(other, "GET", f"/api/images/{image_id}/thumb")[0] == 404
+
+
+def test_steering_is_for_all_hosts_and_the_bound_is_one(
+    tmp_path: Path, redis: Redis, database_url: str, shared: str, witness: Witness
+) -> None:
+    with Site(tmp_path, broker=redis.url, database=database_url, files=shared, queue_capacity=9) as site:
+        witness.watch()
+        one, other = site.webs
+        assert ask(one, "PATCH", "/api/pool", {"paused": True, "queue_capacity": 5})[0] == 200
+        wait_for(lambda: other.get("/api/status")["pool"]["queue"]["capacity"] == 5, "the other host to know")
+        body = photo(320, 240)
+        with ThreadPoolExecutor(16) as clients:  # a flood of both hosts, while nothing leaves the queue
+            answers = list(clients.map(lambda number: site.webs[number % 2].upload(body), range(120)))
+        statuses = [status for status, _, _ in answers]
+        assert sorted(set(statuses)) == [202, 503]
+        assert statuses.count(202) == 5
+        assert all("Retry-After" in headers for status, _, headers in answers if status == 503)
+        assert witness.most_taken() == 5
+        assert site.counts()["queued"] == 5
+        wait_for(lambda: other.get("/api/status")["reason"] == "no_room", "the other host to know that it is full")
+        # The messages are lost, and found again.
+        redis.forget_all()
+        assert ask(other, "PATCH", "/api/pool", {"paused": False, "workers": 4})[0] == 200
+        counts = wait_until_settled(one)
+        assert (counts["accepted"], counts["done"]) == (5, 5)
+        wait_for(lambda: one.get("/api/status")["pool"]["workers"] == 4, "four processes")
+        assert ask(one, "PATCH", "/api/pool", {"workers": 2})[0] == 200
+        wait_for(lambda: other.get("/api/status")["pool"]["workers"] == 2, "two processes")
+        assert len(witness.ends()) == 5
+
+
+def test_a_database_that_is_away_costs_refusals(
+    tmp_path: Path, redis: Redis, postgresql: Any, database_url: str, shared: str
+) -> None:
+    with Site(tmp_path, webs=1, workers=1, broker=redis.url, database=database_url, files=shared) as site:
+        (web,) = site.webs
+        body = photo(320, 240)
+        assert web.upload(body)[0] == 202
+        postgresql.freeze()
+        try:
+            with ThreadPoolExecutor(8) as clients:
+                answers = list(clients.map(lambda _: web.upload(body), range(24)))
+            assert {(status, told["type"].rpartition("/")[2]) for status, told, _ in answers} == {(503, "store-failed")}
+            assert all("Retry-After" in headers for _, _, headers in answers)
+            with urllib.request.urlopen(f"{web.url}/healthz", timeout=5) as answer:
+                assert answer.status == 200
+            assert web.status_of("/api/status") == 503
+        finally:
+            postgresql.thaw()
+        wait_for(lambda: web.upload(body)[0] == 202, "the database to be of use again")
+        counts = wait_until_settled(web)
+        assert counts["accepted"] == counts["done"] >= 2
