@@ -32,17 +32,20 @@ WORK = HERE / ".work"
 CPUS = len(os.sched_getaffinity(0))
 
 
-def install() -> None:
-    """Into `.work`, once."""
-    if not (WORK / "fastify_sharp/node_modules").is_dir():
-        shutil.copytree(HERE / "fastify_sharp", WORK / "fastify_sharp", dirs_exist_ok=True)
-        subprocess.run(["npm", "install", "--no-audit", "--no-fund"], cwd=WORK / "fastify_sharp", check=True)
-    if not (WORK / "venv/bin/thumbor").exists():
-        venv.create(WORK / "venv", with_pip=True)
-        wanted = [
-            word for peer in ("flask_celery", "thumbor") for word in ("-r", str(HERE / peer / "requirements.txt"))
-        ]
-        subprocess.run([str(WORK / "venv/bin/pip"), "install", "--quiet", *wanted], check=True)
+def install(peers: list[str]) -> None:
+    """What these peers need, into `.work`, once. Each of Python's has an environment of its own: thumbor wants an older
+    Pillow.
+    """
+    for peer in {name.removesuffix("_first_written") for name in peers} - {"imgpool"}:
+        if peer == "fastify_sharp":
+            if not (WORK / "fastify_sharp/node_modules").is_dir():
+                shutil.copytree(HERE / "fastify_sharp", WORK / "fastify_sharp", dirs_exist_ok=True)
+                subprocess.run(["npm", "install", "--no-audit", "--no-fund"], cwd=WORK / "fastify_sharp", check=True)
+        elif not (WORK / peer / "whole").exists():
+            venv.create(WORK / peer, with_pip=True, clear=True)
+            wanted = ["-r", str(HERE / peer / "requirements.txt")]
+            subprocess.run([str(WORK / peer / "bin/pip"), "install", "--quiet", *wanted], check=True)
+            (WORK / peer / "whole").touch()
 
 
 def command(peer: str, data: Path) -> list[str]:
@@ -53,10 +56,8 @@ def command(peer: str, data: Path) -> list[str]:
         shutil.copy(HERE / "fastify_sharp/server.js", WORK / "fastify_sharp/server.js")
         size = f"UV_THREADPOOL_SIZE={max(4, CPUS + 2)}"
         return ["env", size, first_written, "node", str(WORK / "fastify_sharp/server.js"), str(data)]
-    python = str(WORK / "venv/bin/python")
-    if peer == "thumbor":
-        return [python, str(HERE / "thumbor/serve.py"), str(data)]
-    serve = [python, str(HERE / "flask_celery/serve.py"), str(data)]
+    directory = peer.removesuffix("_first_written")
+    serve = [str(WORK / directory / "bin/python"), str(HERE / directory / "serve.py"), str(data)]
     return ["env", first_written, *serve]
 
 
@@ -117,7 +118,8 @@ def main() -> None:
     parser.add_argument("--images", type=Path, nargs="+", default=[], help="instead of the sample photos")
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
-    install()
+    asked.peers = asked.peers or list(PEERS)
+    install(asked.peers)
     with tempfile.TemporaryDirectory(prefix="imgpool-photos-") as folder:
         run(asked, asked.images or camera_photos(Path(folder)))
 
@@ -127,7 +129,7 @@ def run(asked: argparse.Namespace, photos: list[Path]) -> None:
     print(f"{asked.users} clients, {asked.seconds:g} s, {CPUS} CPUs that client and server share\n")
     print("| | images/s | CPU ms an image | peak memory | p99 to done | imgpool's rate is |")
     print("|---|---|---|---|---|---|")
-    for peer in asked.peers or PEERS:
+    for peer in asked.peers:
         with tempfile.TemporaryDirectory(prefix="imgpool-peers-") as work:
             one = measure(peer, asked.users, asked.seconds, photos, Path(work))
         results.append(one)
