@@ -21,7 +21,6 @@ from servers.postgresql import database_url, postgresql  # noqa: F401 - fixtures
 from servers.standing import STANDING
 
 END_S = 10.0
-SYSTEM = Path(__file__).parent / "system"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -30,13 +29,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--reservations", type=int, default=600, help="slots that the crowd of scaleout/test_room.py asks for (600)"
     )
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The system tests measure times and fill servers: `alone`, apart from all others."""
-    for item in items:
-        if SYSTEM in item.path.parents:
-            item.add_marker(pytest.mark.alone)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -14,6 +14,8 @@ import pytest
 
 from serving import END_S, SAMPLES, lives, wait_for
 
+pytestmark = pytest.mark.alone
+
 COMMAND = [sys.executable, "-m", "imgpool", "bench"]
 
 

@@ -14,6 +14,8 @@ from PIL import Image
 
 from serving import SAMPLES
 
+pytestmark = pytest.mark.alone
+
 COMMAND = [sys.executable, "-m", "imgpool", "compare"]
 
 

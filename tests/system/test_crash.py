@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import psutil
+import pytest
 
 from pictures import photo
 from serving import Server, wait_for
@@ -127,6 +128,7 @@ def test_ctrl_c_in_a_flood_of_connections_finishes_what_was_accepted(tmp_path: P
             assert again.wait_until_settled()["done"] == 1
 
 
+@pytest.mark.alone  # it takes no longer than two seconds
 def test_a_slow_upload_gets_an_answer_when_the_server_stops(tmp_path: Path) -> None:
     server = Server(tmp_path / "data", "--drain-timeout-s", "2")
     server.start()

@@ -11,6 +11,8 @@ import pytest
 from pictures import flat, photo
 from serving import Server, wait_for
 
+pytestmark = pytest.mark.alone
+
 LIMIT_S = 2.0
 
 

@@ -21,6 +21,8 @@ from ledger import Ledger
 from pictures import photo
 from serving import Server, wait_for
 
+pytestmark = pytest.mark.alone
+
 MIB = 1024**2
 Mount = Callable[..., Path]
 

@@ -18,6 +18,8 @@ from pictures import photo
 from rawhttp import connect, elapsed_s, head, read_all, read_answer
 from serving import Server, wait_for
 
+pytestmark = pytest.mark.alone
+
 BODY = photo(3000, 2250)
 GET = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 MANY = 200

@@ -25,6 +25,8 @@ from imgpool.imaging.sandbox import InChild
 from imgpool.pool import Context
 from serving import SAMPLES, Server
 
+pytestmark = pytest.mark.alone
+
 TIMEOUT_S = 10.0
 MEMORY = 512 * 2**20
 SHOWN_MS = 100  # what a header may cost the web process, on a machine that others use as well

@@ -16,6 +16,8 @@ import pytest
 
 from serving import SAMPLES, Server
 
+pytestmark = pytest.mark.alone
+
 TOKEN = "a-token-for-tests"
 IMGPOOL = [sys.executable, "-m", "imgpool"]
 PHOTOS = ["--images", str(SAMPLES / "mountain-lake.jpg"), "--images", str(SAMPLES / "city.webp")]

@@ -17,6 +17,8 @@ from imgpool.pool import Context
 from pictures import flat, photo
 from serving import Server
 
+pytestmark = pytest.mark.alone
+
 MIB = 1024**2
 BUDGET = 1000 * MIB
 

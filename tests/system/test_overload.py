@@ -14,6 +14,8 @@ from load.watching import MIB, Watching, alone, crowd, outcome, percentile, rest
 from pictures import photo
 from serving import Server, wait_for
 
+pytestmark = pytest.mark.alone
+
 OPTIONS = ("--workers", "2", "--queue-capacity", "32")
 
 

@@ -17,6 +17,8 @@ from pictures import photo
 from rawhttp import connect, head, read_answer
 from serving import Server, wait_for
 
+pytestmark = pytest.mark.alone
+
 BODY = photo(3000, 2250)
 
 

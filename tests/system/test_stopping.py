@@ -14,6 +14,8 @@ from ledger import Ledger
 from pictures import flat
 from serving import Server
 
+pytestmark = pytest.mark.alone
+
 CAPACITY = 16
 
 

@@ -79,7 +79,7 @@ def test_the_two_commands_are_one_line_each() -> None:
     assert len(commands) == 2
     assert commands[0].endswith("imgpool serve")
     assert commands[1].endswith("pytest -m alone")
-    assert "pytest -n 2 --dist loadfile -m 'not alone' &&" in commands[1]
+    assert "pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not alone' &&" in commands[1]
 
 
 def test_every_option_of_a_load_test_is_in_its_document() -> None:
