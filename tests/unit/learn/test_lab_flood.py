@@ -52,6 +52,7 @@ def test_cut_off_it_takes_the_server_with_it_and_its_files(monkeypatch: pytest.M
     monkeypatch.setattr(tempfile, "tempdir", None)  # look at the variable again
     stopping = Context()
     found: list[psutil.Process] = []
+    before = psutil.Process().children(recursive=True)  # a server of other tests
 
     def cut_off_once_it_runs() -> None:
         wait_for(lambda: any("doubles" in " ".join(each.cmdline()) for each in family()), "the double")
@@ -59,7 +60,7 @@ def test_cut_off_it_takes_the_server_with_it_and_its_files(monkeypatch: pytest.M
         stopping.cancel("the test")
 
     def family() -> list[psutil.Process]:
-        return psutil.Process().children(recursive=True)
+        return [each for each in psutil.Process().children(recursive=True) if each not in before]
 
     watcher = threading.Thread(target=cut_off_once_it_runs)
     watcher.start()
