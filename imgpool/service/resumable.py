@@ -87,6 +87,7 @@ class Resumable:
         self._unfinished = UnfinishedFiles(settings.data_dir.absolute() / "uploads", files)
         self._records, self._upload = records, upload
         self._reserve, self._count, self._clock = reserve, count, clock
+        self._draining = False
         self._lock = threading.Lock()
         self._book = _Book()
         self._looked_at = float("-inf")
@@ -113,6 +114,10 @@ class Resumable:
     def start(self) -> None:
         """Start the thread that takes slots and disk back."""
         self._thread.start()
+
+    def drain_soon(self) -> None:
+        """A stop is near: clients that are silent are not waited for from now on. Takes no lock, blocks on nothing."""
+        self._draining = True
 
     def stop(self) -> None:
         """Interrupt whoever sends bytes, give all slots back, keep the bytes. Idempotent; blocks for a moment."""
@@ -208,11 +213,15 @@ class Resumable:
         return False
 
     def tend(self) -> None:
-        """Take back the slots of uploads that stand still, and the disk of those that expired. Blocks on the disk."""
+        """Take back the slots of uploads that stand still, and the disk of those that expired; before a stop, wait no
+        longer for clients that are silent. Blocks on the disk.
+        """
         now, stopping = self._clock(), self._stopping.done
         with self._lock:
             entries = list(self._book.entries.values())
         for entry in entries:
+            if self._draining:
+                entry.end_silent_turn(now)
             still_s = entry.still_s(now)
             if still_s >= self._settings.unfinished_slot_s or stopping:
                 entry.give_slot_back_if_still(now)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+SILENT_S = 1.0  # at a stop, a client that says nothing for so long is not waited for
 GRACE_WHEN_FULL_S = 2.0  # as for uploads in one request (imgpool.server.connection)
 
 
@@ -84,6 +85,18 @@ class Entry:
         if turn is not None:
             turn.interrupt()
 
+    def end_silent_turn(self, now: float) -> None:
+        """End the wait for bytes that have not come for a while; those that came are kept. Blocks on nothing: whose
+        bytes are being written right now is not silent.
+        """
+        if not self.lock.acquire(blocking=False):
+            return
+        try:
+            if self.turn is not None and now - self.turn.wrote_at >= SILENT_S:
+                self.turn.interrupt()
+        finally:
+            self.lock.release()
+
     def give_slot_back(self) -> None:
         """With the lock held."""
         if self.held is not None:
@@ -133,6 +146,7 @@ class Turn:
                 raise store_refusal(error) from error
             entry.turn = self
         self.offset = self._began_at = offset
+        self.wrote_at = uploads.now()
         self._looked = False
         self._trusted = True
 
@@ -175,6 +189,7 @@ class Turn:
             except OSError as error:
                 raise store_refusal(error) from error
             self._entry.received += len(chunk)
+            self.wrote_at = self._uploads.now()
         self.offset += len(chunk)
         if self._trusted and not self._looked and self.offset >= SNIFF_BYTES:
             self._look()

@@ -137,6 +137,8 @@ class Service:
     def drain_soon(self) -> None:
         """Admit no more from now on; `stop` does the rest. Never blocks: for a signal handler's thread."""
         self._draining = True
+        if self._engine is not None:
+            self.uploads.drain_soon()
 
     def stop_at_once(self) -> None:
         """Finish nothing: a `stop` under way in another thread ends within a second or so, and what is unfinished is

@@ -64,9 +64,9 @@ def accepted_json(received: Received) -> list[dict[str, Any]]:
 def images() -> Response:
     """A page of images, newest first; or the images that are asked for."""
     try:
+        state, limit, before = page_arguments()
         if (ids := request.args.get("ids")) is not None:
             return cast(Response, tagged({"images": images_by_id(ids), "next": None}).make_conditional(request))
-        state, limit, before = page_arguments()
     except ValueError as error:
         return problem(400, "Bad query", str(error))
 

@@ -75,7 +75,10 @@ def add_version(response: Response) -> Response:
 @tus.errorhandler(BadRequest)
 def bad_request(error: BadRequest) -> Response:
     """A broken request as a problem."""
-    return _unread(error.status, error.title, str(error))
+    response = _unread(error.status, error.title, str(error))
+    if error.status == 405:
+        response.headers["Allow"] = "DELETE, HEAD, OPTIONS, PATCH, POST"
+    return response
 
 
 @tus.errorhandler(NoSuchUpload)

@@ -6,13 +6,15 @@ import http.client
 import signal
 import socket
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from ledger import Ledger
-from pictures import flat
-from serving import Server
+from pictures import flat, photo
+from rawhttp import connect, read_answer
+from serving import Server, wait_for
 
 pytestmark = pytest.mark.alone
 
@@ -127,3 +129,34 @@ def test_open_pages_are_hardly_waited_for_and_a_request_on_its_way_is_answered(t
         assert server.process.wait(20) == 0
         took_s = time.monotonic() - asked
     assert took_s < 2, took_s  # 3.3 s with gunicorn's own patience; 0.5 s on a quiet machine
+
+
+def test_a_silent_resumable_upload_is_not_waited_for_and_goes_on_at_the_next_start(tmp_path: Path) -> None:
+    """A laptop that was closed would hold the stop for --read-timeout-s otherwise."""
+    options = ("--workers", "1", "--isolation", "thread", "--read-timeout-s", "20")
+    picture = photo()
+    tus = b"Host: localhost\r\nTus-Resumable: 1.0.0\r\n"
+    with Server(tmp_path / "data", *options) as server:
+        with closing(connect(server)) as sock:
+            sock.sendall(b"POST /api/uploads HTTP/1.1\r\n%sUpload-Length: %d\r\n\r\n" % (tus, len(picture)))
+            status, headers, _ = read_answer(sock)
+            assert status == 201
+        place = headers["location"].encode()
+        bytes_there = tmp_path / "data" / "uploads" / headers["location"].split("/")[-1]
+        with closing(connect(server)) as sock:
+            kind = b"Content-Type: application/offset+octet-stream\r\nUpload-Offset: 0"
+            announced = b"%s\r\nContent-Length: %d\r\n\r\n" % (kind, len(picture))
+            sock.sendall(b"PATCH %s HTTP/1.1\r\n%s%s" % (place, tus, announced) + picture[:5000])
+            wait_for(lambda: bytes_there.exists() and bytes_there.stat().st_size == 5000, "the bytes to be there")
+            asked = time.monotonic()
+            server.process.send_signal(signal.SIGTERM)
+            status, headers, _ = read_answer(sock, "PATCH")
+            assert (status, headers["retry-after"]) == (503, "5")
+        assert server.process.wait(20) == 0
+        took_s = time.monotonic() - asked
+    assert took_s < 8, "neither the 20 s of the read timeout nor the 25 s of the drain"
+    print(f"\nstopped after {took_s:.1f} s")
+    with Server(tmp_path / "data", *options) as again, closing(connect(again)) as sock:
+        sock.sendall(b"HEAD %s HTTP/1.1\r\n%s\r\n" % (place, tus))
+        status, headers, _ = read_answer(sock, "HEAD")
+        assert (status, headers["upload-offset"]) == (200, "5000")

@@ -354,6 +354,7 @@ def test_images_by_their_ids_with_their_place_in_the_queue(web: Make, images: di
     assert site.client.get(f"/api/images?ids={ids[0]}", headers={"If-None-Match": "x"}).status_code == 200
     for bad in ("", "x", f"{ids[0]},", ",".join([ids[0]] * 101), ids[0].upper()):
         assert site.client.get(f"/api/images?ids={bad}").status_code == 400, bad
+    assert site.client.get(f"/api/images?ids={ids[0]}&limit=none").status_code == 400
 
 
 def test_the_history_is_told_as_columns_and_what_is_known_is_left_out(web: Callable[..., Web]) -> None:

@@ -372,3 +372,24 @@ def test_a_terminated_upload_is_gone(service: Still) -> None:
     with pytest.raises(NoSuchUpload):
         service.uploads.terminate(upload.id)
     assert service.measures.snapshot().received == 0, "its client took it back: nothing was decided"
+
+
+def test_before_a_stop_whoever_is_silent_is_not_waited_for(service: Still) -> None:
+    data = photo()
+    silent, sending = (service.uploads.create(len(data), name) for name in ("silent.jpg", "sending.jpg"))
+    ended: list[str] = []
+    with (
+        service.uploads.go_on(silent.id, 0, interrupt=lambda: ended.append("silent")) as quiet,
+        service.uploads.go_on(sending.id, 0, interrupt=lambda: ended.append("sending")) as busy,
+    ):
+        quiet.write(data[:100])
+        service.clock.now += 5
+        service.uploads.tend()
+        assert ended == [], "as long as it does not stop, the read timeout is for that"
+        service.drain_soon()
+        busy.write(data[:200])
+        service.uploads.tend()
+        assert ended == ["silent"]
+        busy.write(data[200:])
+        assert busy.finish() is not None, "who sends may finish"
+    assert service.uploads.find(silent.id).offset == 100
