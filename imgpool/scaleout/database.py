@@ -12,12 +12,12 @@ import select
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, LiteralString, TypeVar
+from typing import Any, LiteralString, Self, TypeVar
 
 import psycopg
 from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict
-from psycopg_pool import ConnectionPool
+from psycopg_pool import ConnectionPool, PoolTimeout
 
 from imgpool.scaleout.schema import bring_up_to_date
 from imgpool.service.records import StoreError, StoreFull
@@ -79,7 +79,7 @@ class Database:
                 r"-c default_transaction_isolation=read\ committed",
             },
             name="imgpool-database",
-            min_size=0,
+            min_size=1,
             max_size=self._connections,
             timeout=CONNECT_S,
             # The pool would try again after 1, 2, 4, 8, ... s and be away for longer than the database was. It is to
@@ -88,7 +88,10 @@ class Database:
             check=lambda connection: _check(pool, connection),
             open=False,
         )
-        self._pool.open()
+        try:
+            self._pool.open(wait=True, timeout=CONNECT_S + STATEMENT_S)
+        except PoolTimeout as error:
+            raise StoreError(f"the database cannot be used: {_told(_Patient.refused or error)}") from error
         self._answers_since = time.monotonic()
 
     def close(self) -> None:
@@ -136,6 +139,8 @@ class Database:
         except psycopg.errors.DiskFull as error:
             raise StoreFull(f"the database failed: {_told(error)}") from error
         except psycopg.Error as error:
+            if isinstance(error, PoolTimeout) and _Patient.refused is not None:
+                error = _Patient.refused  # why there was no connection
             if isinstance(error, psycopg.OperationalError) and error.sqlstate is None:
                 self._away_until = time.monotonic() + AWAY_S
                 self._noticed(error)
@@ -148,6 +153,18 @@ class Database:
 
 class _Patient(psycopg.Connection[tuple[Any, ...]]):
     """A connection that waits `ANSWER_S` for an answer, not for ever: a frozen server never says anything."""
+
+    refused: psycopg.OperationalError | None = None  # why this process' last attempt to connect failed
+
+    @classmethod
+    def connect(cls, *args: Any, **kwargs: Any) -> Self:
+        try:
+            connection = super().connect(*args, **kwargs)
+        except psycopg.OperationalError as error:
+            _Patient.refused = error
+            raise
+        _Patient.refused = None
+        return connection
 
     def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
         try:

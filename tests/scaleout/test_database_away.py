@@ -30,7 +30,7 @@ def refused_after_s(action: Callable[[], object]) -> float:
 
 
 def test_a_stopped_database_keeps_no_thread_for_long_and_is_found_again(
-    postgresql: PostgreSQL, database: Database
+    postgresql: PostgreSQL, database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     store = PostgresRecords(database, worker="w", lease_s=15)
     store.add(new_image(1))
@@ -57,6 +57,10 @@ def test_a_stopped_database_keeps_no_thread_for_long_and_is_found_again(
             break
         assert time.monotonic() - began < 10
     assert time.monotonic() - began < CONNECT_S + SLACK_S, "it was away for longer than the database"
+    assert [message[:40] for message in caplog.messages if "refused" in message] == [
+        "the database is away: connection failed:"
+    ], "the reason, once"
+    assert caplog.messages[-1] == "the database is back"
     # Connections that were cut while nobody used them cost nobody anything.
     postgresql.stop(signal.SIGQUIT)
     postgresql.start()
