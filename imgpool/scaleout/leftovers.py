@@ -8,9 +8,9 @@ long as a lease lasts, so that those who live have extended theirs.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import LiteralString
 
 from imgpool.scaleout.database import Database
-from imgpool.scaleout.postgres import expire
 
 MOST_DOUBLINGS = 6
 
@@ -63,3 +63,28 @@ class Leftovers:
             (after_s, MOST_DOUBLINGS, limit),
         )
         return [str(image_id) for _, image_id in sorted(rows)]
+
+
+def expire(database: Database, now: float, max_attempts: int, condition: LiteralString) -> tuple[int, int]:
+    """Take the processing images that meet the condition to be lost: queued again, or failed when that was the last
+    attempt. Returns how many of each. Those that are just being ended by somebody are left to him.
+    """
+    with database.connection() as connection, connection.transaction():
+        states = connection.execute(
+            "UPDATE images SET "  # noqa: S608 - constants
+            "state = CASE WHEN attempts < %(most)s THEN 'queued' ELSE 'failed' END, "
+            "started_at = CASE WHEN attempts < %(most)s THEN NULL ELSE started_at END, "
+            "finished_at = CASE WHEN attempts < %(most)s THEN NULL ELSE %(now)s END, "
+            "error = CASE WHEN attempts < %(most)s THEN NULL ELSE %(error)s END, "
+            "worker = NULL, lease_until = NULL, sent_at = NULL "  # no worker: the lost one cannot end it any more
+            "WHERE id = ANY(ARRAY(SELECT id FROM images "
+            f"WHERE state = 'processing' AND {condition} FOR UPDATE SKIP LOCKED)) RETURNING state",
+            {
+                "most": max_attempts,
+                "now": now,
+                "error": f"The worker that processed this image was lost, {max_attempts} times: "
+                "the image is taken to be the cause. Save it anew with an image editor and upload that.",
+            },
+        ).fetchall()
+    requeued = sum(state == "queued" for (state,) in states)
+    return requeued, len(states) - requeued

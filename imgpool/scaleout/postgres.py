@@ -14,6 +14,7 @@ from typing import Any, LiteralString
 from psycopg.types.json import Jsonb
 
 from imgpool.scaleout.database import Database, once_more
+from imgpool.scaleout.leftovers import expire
 from imgpool.service.records import Counts, ImageRecord, NewImage, Outcome, State, VariantRecord
 
 COLUMNS: LiteralString = (
@@ -24,6 +25,9 @@ _ADD: LiteralString = (
     "INSERT INTO images (id, name, state, bytes, format, width, height, received_at, owner) "
     "VALUES (%s, %s, 'queued', %s, %s, %s, %s, %s, %s)"
 )
+# Attempts that were made here, and the images that still say so: IDs, attempts, this worker.
+_HELD: LiteralString = "unnest(%s::text[], %s::int[]) AS held (id, attempt)"
+_OURS: LiteralString = "images.id = held.id AND images.attempts = held.attempt AND images.worker = %s"
 
 
 class PostgresRecords:
@@ -123,7 +127,8 @@ class PostgresRecords:
 
     def keep(self) -> set[str]:
         """Extend the leases of all that was begun here and has not ended; returns the IDs that are no longer ours
-        (taken to be lost, or deleted), whose work is for nothing. To be called several times in each `lease_s`.
+        (taken to be lost, or deleted), once each: the work on them is for nothing. To be called several times in each
+        `lease_s`.
         """
         held = dict(self._attempts)
         if not held:
@@ -131,17 +136,35 @@ class PostgresRecords:
         kept = {
             str(image_id)
             for (image_id,) in self._database.rows(
-                "UPDATE images SET lease_until = clock_timestamp() + %s * interval '1 second' "
-                "FROM unnest(%s::text[], %s::int[]) AS held (id, attempt) "
-                "WHERE images.id = held.id AND state = 'processing' AND worker = %s AND attempts = held.attempt "
-                "RETURNING images.id",
-                (self._lease_s, list(held), list(held.values()), self._worker),
+                "UPDATE images SET lease_until = clock_timestamp() + %s * interval '1 second' "  # noqa: S608 - constants
+                f"FROM {_HELD} WHERE {_OURS} AND state = 'processing' RETURNING images.id",
+                (self._lease_s, *self._these(held)),
             )
         }
-        return {image_id for image_id in held if image_id not in kept and image_id in self._attempts}
+        if len(kept) == len(held):
+            return set()
+        ended = self._ended(held)  # in this moment, by another thread
+        lost = set(held) - kept - ended
+        for image_id in lost:
+            self._attempts.pop(image_id, None)
+        return lost
+
+    def _ended(self, held: dict[str, int]) -> set[str]:
+        """Those of the attempts that were ended by themselves."""
+        return {
+            str(image_id)
+            for (image_id,) in self._database.rows(
+                f"SELECT images.id FROM images, {_HELD} WHERE {_OURS} AND state IN ('done', 'failed')",  # noqa: S608 - constants
+                self._these(held),
+            )
+        }
+
+    def _these(self, held: dict[str, int]) -> tuple[Any, ...]:
+        return (list(held), list(held.values()), self._worker)
 
     def finish(self, image_id: str, now: float, outcome: Outcome) -> bool:
         """See `Records.finish`. False also when the attempt was not made here, or the image was given to another."""
+        attempt = self._attempts.get(image_id)
         values = (
             "done" if outcome.error is None else "failed",
             now,
@@ -154,22 +177,20 @@ class PostgresRecords:
             outcome.height,
             _text(image_id),
             self._worker,
-            self._attempts.get(image_id),
+            attempt,
         )
 
         def finish() -> bool:
-            # Also where it says done already: by this very attempt, whose answer was lost. Once an answer came, the
-            # attempt is forgotten here, and nobody ends it twice.
-            return (
-                self._database.change(
-                    "UPDATE images SET state = %s, finished_at = %s, wait_s = %s, service_s = %s, error = %s, "
-                    "variants = %s, format = coalesce(%s, format), width = coalesce(%s, width), "
-                    "height = coalesce(%s, height), lease_until = NULL "
-                    "WHERE id = %s AND worker = %s AND attempts = %s AND state <> 'queued'",
-                    values,
-                )
-                == 1
+            changed = self._database.change(
+                "UPDATE images SET state = %s, finished_at = %s, wait_s = %s, service_s = %s, error = %s, "
+                "variants = %s, format = coalesce(%s, format), width = coalesce(%s, width), "
+                "height = coalesce(%s, height), lease_until = NULL "
+                "WHERE id = %s AND worker = %s AND attempts = %s AND state = 'processing'",
+                values,
             )
+            # Or it has ended by this very attempt, whose answer was lost. Once an answer came, the attempt is forgotten
+            # here, and nobody ends it twice.
+            return changed == 1 or (attempt is not None and bool(self._ended({image_id: attempt})))
 
         finished = once_more(finish, finish)
         self._attempts.pop(image_id, None)
@@ -254,31 +275,6 @@ class PostgresRecords:
     def close(self) -> None:
         """See `Records.close`. Closes the database, also for others who use it."""
         self._database.close()
-
-
-def expire(database: Database, now: float, max_attempts: int, condition: LiteralString) -> tuple[int, int]:
-    """Take the processing images that meet the condition to be lost: queued again, or failed when that was the last
-    attempt. Returns how many of each. Those that are just being ended by somebody are left to him.
-    """
-    with database.connection() as connection, connection.transaction():
-        states = connection.execute(
-            "UPDATE images SET "  # noqa: S608 - constants
-            "state = CASE WHEN attempts < %(most)s THEN 'queued' ELSE 'failed' END, "
-            "started_at = CASE WHEN attempts < %(most)s THEN NULL ELSE started_at END, "
-            "finished_at = CASE WHEN attempts < %(most)s THEN NULL ELSE %(now)s END, "
-            "error = CASE WHEN attempts < %(most)s THEN NULL ELSE %(error)s END, "
-            "worker = NULL, lease_until = NULL, sent_at = NULL "  # no worker: the lost one cannot end it any more
-            "WHERE id = ANY(ARRAY(SELECT id FROM images "
-            f"WHERE state = 'processing' AND {condition} FOR UPDATE SKIP LOCKED)) RETURNING state",
-            {
-                "most": max_attempts,
-                "now": now,
-                "error": f"The worker that processed this image was lost, {max_attempts} times: "
-                "the image is taken to be the cause. Save it anew with an image editor and upload that.",
-            },
-        ).fetchall()
-    requeued = sum(state == "queued" for (state,) in states)
-    return requeued, len(states) - requeued
 
 
 def _text(given: str) -> str:

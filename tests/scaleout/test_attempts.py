@@ -68,6 +68,8 @@ def test_a_worker_is_told_what_is_no_longer_its_own(database: Database) -> None:
     for number in (2, 3):
         assert kept.begin(new_image(number).id, 3.0) is not None
     assert worker.keep() == {IMAGE}
+    assert worker.keep() == set(), "told once"
+    assert not worker.finish(IMAGE, 4.0, DONE)
     assert kept.keep() == set()
     assert kept.delete(new_image(3).id)
     assert kept.keep() == {new_image(3).id}
@@ -132,6 +134,9 @@ def test_an_end_whose_answer_is_lost_is_one_end(through: Database, proxy: Cuttin
     assert proxy.cuts == 1
     assert not worker.finish(IMAGE, 3.0, DONE)
     assert look(database).done == 1
+    record = worker.get(IMAGE)
+    assert record is not None
+    assert record.finished_at == 2.0
 
 
 def test_a_beginning_whose_answer_is_lost_is_found_when_its_lease_ends(
