@@ -17,7 +17,8 @@ function drawPeer(row, peer, nameOf) {
   row.dataset.alive = peer.alive ? "yes" : "no";
   setText(part("kind"), peer.kind === "web" ? "web host" : "worker");
   setText(part("where"), `${peer.host} ${peer.pid}`);
-  setText(part("alive"), peer.alive ? "alive" : "silent");
+  setText(part("alive"), peer.alive ? "alive" : "silent for");
+  part("silent").hidden = peer.alive;
   setText(part("silent"), duration(peer.silent_s));
   part("image").hidden = peer.image === null;
   if (peer.image === null) return;

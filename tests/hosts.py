@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import threading
 import time
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -93,6 +95,13 @@ class Site:
 def pool_processes(worker: Server) -> list[psutil.Process]:
     """The processes of a Celery worker's pool; their children are the decoders."""
     return psutil.Process(worker.process.pid).children()
+
+
+def steer(web: Server, **wish: object) -> None:
+    """`PATCH /api/pool` with a wish."""
+    request = urllib.request.Request(f"{web.url}/api/pool", json.dumps(wish).encode(), method="PATCH")
+    request.add_header("Content-Type", "application/json")
+    urllib.request.urlopen(request, timeout=10).close()
 
 
 class Witness:

@@ -1,7 +1,8 @@
 """`Engine` over Celery: a place in the queue is PostgreSQL's to give, the workers are on other machines.
 
-Owns the places that this host holds, its heartbeat, which is one thread, and what it remembers for a moment of the
-answers of the database: a flood is refused from memory, and asks a few times a second. Never processes anything.
+Owns the places that this host holds, two threads, one for its heartbeat and one that steers the workers, and what it
+remembers for a moment of the answers of the database: a flood is refused from memory, and asks a few times a second.
+Never processes anything.
 """
 
 from __future__ import annotations
@@ -61,7 +62,9 @@ class CeleryEngine:
         self._looking = threading.Lock()  # one at a time asks, the others take what is known
         self._stopping = Context()
         self._wake = threading.Event()
+        self._steer_now = threading.Event()
         self._thread = threading.Thread(target=self._run, name="imgpool-beat", daemon=True)
+        self._steering = threading.Thread(target=self._keep_steering, name="imgpool-steer", daemon=True)
 
     # Life
 
@@ -73,12 +76,15 @@ class CeleryEngine:
         self._publisher.start()
         self._sweeper.start()
         self._thread.start()
+        self._steering.start()
 
     def stop(self, timeout_s: float) -> tuple[str, ...]:
         """See `Engine.stop`. What is accepted is the workers' to finish, whatever becomes of this host."""
         self._stopping.cancel("the server stops")
         self._wake.set()
+        self._steer_now.set()
         self._thread.join()
+        self._steering.join()
         self._sweeper.stop()
         self._publisher.stop()
         self._cluster.leave()
@@ -241,7 +247,7 @@ class CeleryEngine:
         """See `Engine.resize`: spread over the workers that live, each of which has one at least."""
         with self._lock:
             self._wanted_workers = workers
-        self._wake.set()
+        self._steer_now.set()
 
     def set_queue_capacity(self, places: int) -> None:
         """See `Engine.set_queue_capacity`: for all hosts. Blocks; raises `StoreError`."""
@@ -265,23 +271,38 @@ class CeleryEngine:
             self._full_until = float("-inf")
         self._looked_at = float("-inf")
 
+    # In the thread that steers
+
+    def _keep_steering(self) -> None:
+        """Have the workers do what was steered; those whose processes are all busy are asked again a second later."""
+        while not self._stopping.done:
+            with self._lock:
+                wanted = self._wanted_workers
+            self._steer_now.wait(None if wanted is None else STEER_S)
+            self._steer_now.clear()
+            try:
+                self._steer()
+            except Exception as error:  # Celery's and the broker's, of many kinds
+                log.error("the workers could not be steered: %s", error)
+
     def _steer(self) -> None:
-        """Have the workers do what was steered; those whose processes are all busy are asked again at the next beat."""
         with self._lock:
             wanted = self._wanted_workers
         if wanted is None:
             return
         nodes = sorted({name for reply in self._app.control.ping(timeout=STEER_S) for name in reply})
-        share, more = divmod(wanted, len(nodes)) if nodes else (0, 0)
-        done = bool(nodes)
-        for index, node in enumerate(nodes):
-            n = max(1, share + (index < more))
-            answers: list[dict[str, Any]] = self._app.control.broadcast(
-                SET_WORKERS, arguments={"n": n}, destination=[node], reply=True, timeout=STEER_S
-            )
-            done &= any(answer.get(node, {}).get("ok") == n for answer in answers)
+        if not nodes:
+            return
+        share, more = divmod(wanted, len(nodes))
+        done = 0
+        for chosen, n in ((nodes[:more], share + 1), (nodes[more:], max(1, share))):
+            if chosen:
+                answers: list[dict[str, Any]] = self._app.control.broadcast(
+                    SET_WORKERS, arguments={"n": n}, destination=chosen, reply=True, timeout=STEER_S
+                )
+                done += sum(told["ok"] == told["wanted"] for answer in answers for told in answer.values())
         with self._lock:
-            if done and self._wanted_workers == wanted:
+            if done == len(nodes) and self._wanted_workers == wanted:
                 self._wanted_workers = None
 
     # In the heartbeat's thread
@@ -304,10 +325,6 @@ class CeleryEngine:
                 log.error("no heartbeat: %s", error)
                 if self._stopping.done:
                     return  # the places that this host held are given back by a sweeper
-            try:
-                self._steer()
-            except Exception as error:  # Celery's and the broker's, of many kinds: asked again at the next beat
-                log.error("the workers could not be steered: %s", error)
             self.place_freed.set()  # by workers elsewhere, perhaps: whoever waits for a place looks
 
 

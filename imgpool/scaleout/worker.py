@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import socket
 from typing import Any
 
@@ -64,7 +63,6 @@ class Worker:
     def run(self) -> int:
         """Work until SIGTERM or Ctrl-C, then finish what is under way; returns the exit status."""
         worker = self.app.Worker(hostname=self._node, concurrency=self._concurrency, pool_cls="prefork", quiet=True)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
         worker.start()
         return int(worker.exitcode or 0)
 
@@ -117,4 +115,4 @@ def set_workers(state: Any, n: int) -> dict[str, Any]:
             break
         consumer._update_prefetch_count(-1)
         now -= 1
-    return {"ok": consumer.pool.num_processes}
+    return {"ok": consumer.pool.num_processes, "wanted": n}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from hosts import Site, Witness, pool_processes, wait_until_settled
+from hosts import Site, Witness, pool_processes, steer, wait_until_settled
 from pictures import photo
 from servers.rabbitmq import RabbitMQ
 from servers.redis import Redis, free_port
@@ -37,12 +37,6 @@ def stop_decoder(worker: Server) -> psutil.Process:
     (decoder,) = decoders(worker)
     decoder.suspend()
     return decoder
-
-
-def steer(web: Server, **wish: object) -> None:
-    request = urllib.request.Request(f"{web.url}/api/pool", json.dumps(wish).encode(), method="PATCH")
-    request.add_header("Content-Type", "application/json")
-    urllib.request.urlopen(request, timeout=10).close()
 
 
 def state(web: Server, image_id: str) -> str:
@@ -129,7 +123,8 @@ def test_rabbitmq_carries_the_images_and_celerys_tools_see_the_worker(
             assert web.upload(photo(640, 480))[0] == 202
         assert wait_until_settled(web)["done"] == 5
         environment = {**os.environ, **site.env}
-        celery = [sys.executable, "-m", "celery", "-A", "imgpool.scaleout.app", "inspect", "registered", "--timeout=5"]
+        celery = [sys.executable, "-m", "celery", "-A", "imgpool.scaleout.app", "inspect", "registered"]
+        celery.append(f"--destination=imgpool-{worker.process.pid}@{socket.gethostname()}")
         told = subprocess.run(celery, env=environment, capture_output=True, text=True, timeout=30, check=True).stdout
         assert "imgpool.process" in told
         node = f"imgpool-{worker.process.pid}@"
