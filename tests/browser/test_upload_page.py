@@ -61,6 +61,14 @@ def photos(folder: Path, number: int, padding: int = 0) -> list[Path]:
     return paths
 
 
+def tab_until(page: Page, selector: str) -> None:
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        if page.evaluate("(selector) => document.activeElement.matches(selector)", selector):
+            return
+    raise AssertionError(f"{selector} is not reached by Tab")
+
+
 def test_without_javascript_the_form_uploads_and_the_status_page_shows_thumbnails(
     open_page: OpenPage, server: Server, samples: list[Path]
 ) -> None:
@@ -163,19 +171,11 @@ def test_by_keyboard_alone_from_choosing_to_the_picture(
         page.keyboard.press("Space")
     choosing.value.set_files(samples[:2])
     headline(page, "All 2 done")
-
-    def tab_until(selector: str) -> None:
-        for _ in range(20):
-            page.keyboard.press("Tab")
-            if page.evaluate("(selector) => document.activeElement.matches(selector)", selector):
-                return
-        raise AssertionError(f"{selector} is not reached by Tab")
-
-    tab_until("[data-does=remove]")
+    tab_until(page, "[data-does=remove]")
     page.keyboard.press("Enter")
     expect(row(page, samples[0].name)).to_have_count(0)
     expect(row(page, samples[1].name)).to_be_focused()
-    tab_until(".row-name")
+    tab_until(page, ".row-name")
     page.keyboard.press("Enter")
     expect(page.get_by_role("img", name=samples[1].name)).to_be_visible()
 
@@ -319,6 +319,74 @@ def test_numbers_are_in_the_readers_locale(open_page: OpenPage, server: Server, 
     expect(page).to_have_title("0 of 1.200 · Upload · imgpool")
     page.get_by_label("Choose photos").set_input_files(files[:1100])
     expect(page.get_by_text("not added again: 1.100.")).to_be_visible()
+
+
+def test_a_tab_in_the_background_and_a_screen_reader_are_told_how_far_it_is(
+    open_page: OpenPage, server: Server, tmp_path: Path
+) -> None:
+    page = open_page("about:blank")
+    page.clock.install()
+    page.goto(server.url)
+    page.evaluate(
+        """() => {
+            window.said = [];
+            const region = document.querySelector("[data-spoken]");
+            new MutationObserver(() => window.said.push(region.textContent)).observe(region, { childList: true });
+        }"""
+    )
+    assert page.locator("[data-spoken]").get_attribute("role") == "status"
+    icon = page.locator("link[rel=icon]")
+    plain = icon.get_attribute("href") or ""
+    field = page.get_by_label("Choose photos")
+    one, two, three = photos(tmp_path / "photos", 3, padding=300_000)
+    field.set_input_files(one)
+    headline(page, "Done")
+    expect(page).to_have_title("Upload · imgpool")
+    throttle(page, SLOW_BYTES_PER_S)
+    field.set_input_files([two, three])
+    expect(page).to_have_title("1 of 3 · Upload · imgpool")
+    expect(icon).to_have_attribute("href", re.compile("^data:image/svg.*stroke-dasharray"))
+    page.clock.fast_forward(20_000)
+    wait_for(lambda: page.evaluate("window.said.at(-1)") == "1 of 3 done", "it to be said now and then")
+    headline(page, "All 3 done")
+    expect(page).to_have_title("Upload · imgpool")
+    expect(icon).to_have_attribute("href", plain)
+    text = tmp_path / "text.jpg"
+    text.write_text("This is no picture. " * 100)
+    field.set_input_files(text)
+    headline(page, "3 of 4 done, 1 needs a look")
+    expect(icon).to_have_attribute("href", re.compile("^data:image/svg.*rect"))
+    said = ["Done", "1 of 3 done", "All 3 done", "3 of 4 done, 1 needs a look"]
+    assert page.evaluate("window.said") == said, "each once, and not each file or each byte"
+
+
+def test_by_keyboard_alone_paused_resumed_cancelled_and_tried_again(
+    open_page: OpenPage, server: Server, tmp_path: Path
+) -> None:
+    page = open_page(server.url)
+    throttle(page, SLOW_BYTES_PER_S)
+    first, second = photos(tmp_path / "photos", 2, padding=1_000_000)
+    text = tmp_path / "text.jpg"
+    text.write_text("This is no picture. " * 100)
+    page.get_by_label("Choose photos").set_input_files([first, second, text])
+    expect(row(page, text.name)).to_have_attribute("data-state", "refused")
+
+    def press(what: str, name: str) -> None:
+        tab_until(page, f'[aria-label="{what} {name}"]')
+        page.keyboard.press("Enter")
+
+    press("Pause", first.name)
+    expect(row(page, first.name)).to_have_attribute("data-state", "paused")
+    expect(row(page, first.name)).to_be_focused()  # the button that was pressed is gone
+    press("Resume", first.name)
+    expect(row(page, first.name)).to_be_focused()
+    press("Cancel", second.name)
+    expect(row(page, second.name)).to_have_count(0)
+    expect(row(page, text.name)).to_be_focused()
+    press("Try again", text.name)
+    wait_for(lambda: server.get("/api/status")["since_start"]["refused"] == 2, "the second try")
+    expect(row(page, first.name)).to_have_attribute("data-state", "done")
+    headline(page, "1 of 2 done, 1 needs a look")
 
 
 def test_a_long_list_has_only_the_rows_that_can_be_seen(open_page: OpenPage, server: Server, tmp_path: Path) -> None:

@@ -1,9 +1,10 @@
 """A crowd of upload clients in one process: `python tests/load/crowd.py URL PHOTO --clients 1000` prints the outcome.
 
-One selector loop over raw sockets, so that a thousand clients cost the machine little beside the server. Two kinds:
+One selector loop over raw sockets, so that a thousand clients cost the machine little beside the server. Three kinds:
 
 - `waits`: curl's way. Sends `Expect: 100-continue` and the body only when it is wanted.
 - `regardless`: http.client's way. Sends the whole body whatever happens, and only then reads the answer.
+- `begins`: a tus client's way. Asks for a slot for a resumable upload, and sends nothing.
 
 They come all at once, or at a steady rate (`--rate`, for `--seconds`: an open loop, which does not slow down with the
 server). With `--obey` a refused client comes again after its Retry-After until it is in.
@@ -131,16 +132,20 @@ class Crowd:
 
     def _begin(self, kind: str, tries: int, since: float) -> None:
         expect = "Expect: 100-continue\r\n" if kind == "waits" else ""
-        head = (
-            f"POST /api/images?name=crowd.jpg HTTP/1.1\r\nHost: {self._address[0]}:{self._address[1]}\r\n"
-            f"Content-Type: image/jpeg\r\nContent-Length: {len(self._photo)}\r\n{expect}\r\n"
-        ).encode()
+        host = f"Host: {self._address[0]}:{self._address[1]}\r\n"
+        if kind == "begins":
+            note = "Upload-Metadata: filename Y3Jvd2QuanBn,filetype aW1hZ2UvanBlZw==\r\nContent-Length: 0\r\n"
+            lines = f"Tus-Resumable: 1.0.0\r\nUpload-Length: {len(self._photo)}\r\n{note}\r\n"
+            head = f"POST /api/uploads HTTP/1.1\r\n{host}{lines}".encode()
+        else:
+            lines = f"Content-Type: image/jpeg\r\nContent-Length: {len(self._photo)}\r\n{expect}\r\n"
+            head = f"POST /api/images?name=crowd.jpg HTTP/1.1\r\n{host}{lines}".encode()
         sock = socket.socket()
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.connect(self._address)  # on loopback this ends at once
         sock.sendall(head)
         sock.setblocking(False)
-        body = [] if kind == "waits" else [self._photo]
+        body = [self._photo] if kind == "regardless" else []
         client = Client(kind, sock, body, since, tries, headers_at=time.monotonic())
         self._open.add(client)
         self._selector.register(sock, self._interest(client), client)

@@ -73,6 +73,7 @@ def price_of_a_refusal(picture: Path) -> None:
         for kind, what, limit in (
             ("waits", "refused at its headers", 1.5),
             ("regardless", "the body of 2.7 MB comes anyway", 3.0),
+            ("begins", "a resumable upload, through Flask", 1.5),
         ):
             before = cpu_s(process)
             outcome(crowd(server, picture, 1000, kind))
