@@ -158,6 +158,23 @@ def test_one_that_stood_still_is_told_to_wait_and_gets_a_slot_when_there_is_one(
         assert (data_dir / "originals" / image_id).read_bytes() == file.read_bytes()
 
 
+def test_one_that_expired_is_gone_gives_the_disk_back_and_the_client_begins_again(
+    tmp_path: Path, file: Path, commands: dict[str, tuple[str, ...]]
+) -> None:
+    data_dir = tmp_path / "data"
+    options = ("--unfinished-slot-s", "0.3", "--unfinished-expire-s", "1")
+    with Server(data_dir, "--workers", "1", "--isolation", "thread", *options) as server:
+        place = begin(server, file)
+        assert bytes_there(data_dir) == MIB
+        wait_for(lambda: not list((data_dir / "uploads").iterdir()), "the disk to be given back")
+        assert server.get("/api/status")["refused_by"] == {"expired": 1}
+        client = Client(*commands["tus-js-client"], f"{server.url}/api/uploads", str(file), place)
+        image_id = client.image_id()
+        assert "HEAD 404 -" in client.lines
+        assert not place.endswith(image_id)
+        assert (data_dir / "originals" / image_id).read_bytes() == file.read_bytes()
+
+
 def begin(server: Server, file: Path) -> str:
     """Create an upload and send its first MiB; returns its address."""
     headers = {
