@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +61,8 @@ def sync_variants(into: Path, filenames: Iterable[str]) -> None:
 
 def _begin_to_sync(descriptor: int) -> None:
     """Have the disk write while the next variant is made: syncing each by itself cost a worker twice the wait."""
-    if hasattr(os, "posix_fadvise"):  # what is not on the disk yet is begun to be written, and kept
-        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    with suppress(AttributeError, OSError):  # a wish only: not every system has it, nor every file system
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)  # what is not on the disk is begun to be written
 
 
 def _on_white(picture: Image.Image) -> Image.Image:
