@@ -319,6 +319,7 @@ class CeleryEngine:
                 with self._lock:
                     held = set(self._held)
                 self._cluster.room.keep(held)
+                self._cluster.records.settle()
                 self._cluster.beat(0)
                 self._finishes.tell()
             except StoreError as error:

@@ -13,9 +13,11 @@ from typing import Any, LiteralString
 
 from psycopg.types.json import Jsonb
 
-from imgpool.scaleout.database import Database, once_more
+from imgpool.scaleout.database import ConnectionLost, Database, once_more
 from imgpool.scaleout.leftovers import expire
-from imgpool.service.records import Counts, ImageRecord, NewImage, Outcome, State, VariantRecord
+from imgpool.service.records import Counts, ImageRecord, NewImage, Outcome, State, StoreError, VariantRecord
+
+SETTLED_S = 10.0  # several times as long as a statement may take
 
 COLUMNS: LiteralString = (
     "id, sequence, name, state, bytes, format, width, height, received_at, started_at, finished_at, "
@@ -40,15 +42,18 @@ class PostgresRecords:
         self._database = database
         self._worker = worker
         self._lease_s = lease_s
+        self._doubtful: set[str] = set()
         self._attempts: dict[str, int] = {}  # what was begun here and has not ended, and which attempt it is
 
     def add(self, image: NewImage) -> None:
         """See `Records.add`. The slot of this ID becomes the image's place in the queue, in the same transaction. One
         that has lost its slot meanwhile gets another place, or `StoreError` when there is none.
 
-        When the database is away until after the answer was due, nobody can know whether the image was recorded: it
-        raises `StoreError` and the image may be there, without its original if the caller deletes that.
+        When the database goes away before it could answer, nobody knows whether the image was recorded: `StoreError`,
+        and `settle` takes it back when the database is there again.
         """
+        if image.id in self._doubtful:
+            raise StoreError(f"nobody knows yet whether image {image.id} is recorded")
         values = (
             image.id,
             image.name,
@@ -59,11 +64,27 @@ class PostgresRecords:
             image.received_at,
             image.owner,
         )
-        once_more(
-            lambda: self._database.change(_ADD, values),
+        try:
+            self._database.change(_ADD, values)
+        except ConnectionLost:
+            self._doubtful.add(image.id)
             # Waits for the first one, if the server is still at it.
-            lambda: self._database.change(f"{_ADD} ON CONFLICT (id) DO NOTHING", values),
+            self._database.change(f"{_ADD} ON CONFLICT (id) DO NOTHING", values)
+            self._doubtful.discard(image.id)
+
+    def settle(self) -> None:
+        """Take back what `add` refused without knowing that it was recorded. To be called every few seconds by whoever
+        adds, or such an image ends failed, its original being gone. Raises `StoreError`: then to be called again.
+        """
+        doubtful = set(self._doubtful)
+        if not doubtful:
+            return
+        taken_back = self._database.rows(
+            "DELETE FROM images WHERE id = ANY(%s) AND state = 'queued' RETURNING id", (list(doubtful),)
         )
+        # A server that was frozen may do what it was asked a moment after it answers again.
+        all_is_known = self._database.answers_for_s() > SETTLED_S
+        self._doubtful -= doubtful if all_is_known else {str(image_id) for (image_id,) in taken_back}
 
     def get(self, image_id: str) -> ImageRecord | None:
         """See `Records.get`."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -123,6 +125,29 @@ def test_an_acceptance_whose_answer_is_lost_counts_once(
     assert look(database).accepted == 1
     with pytest.raises(StoreError):
         records(through, "host").add(new_image(1))
+
+
+def test_an_acceptance_of_which_nobody_knew_is_taken_back(
+    through: Database, proxy: CuttingProxy, database: Database
+) -> None:
+    host = records(through, "host")
+    proxy.cut_after(b"INSERT INTO images", then_away=True)
+    with pytest.raises(StoreError):
+        host.add(new_image(1))
+    assert look(database).queued == 1, "but the client was told that it was not accepted"
+    with pytest.raises(StoreError):
+        host.settle()
+    proxy.back()
+    limit = time.monotonic() + 20
+    while look(database).queued:
+        assert time.monotonic() < limit
+        with suppress(StoreError):
+            host.settle()
+    moment = look(database)
+    assert (moment.accepted, moment.deleted, moment.taken) == (1, 1, 0)
+    host.add(new_image(1))
+    host.settle()
+    assert look(database).queued == 1
 
 
 def test_an_end_whose_answer_is_lost_is_one_end(through: Database, proxy: CuttingProxy, database: Database) -> None:

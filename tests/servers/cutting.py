@@ -9,7 +9,8 @@ import threading
 
 class CuttingProxy:
     """Passes connections at `port` on to a server on loopback. After `cut_after(marker)`, the first answer to a
-    question with that marker in it is thrown away, and its connection ends.
+    question with that marker in it is thrown away, and its connection ends; with `then_away`, no other can be made
+    until `back`.
     """
 
     def __init__(self, server_port: int) -> None:
@@ -18,12 +19,17 @@ class CuttingProxy:
         self.port = int(self._listener.getsockname()[1])
         self.cuts = 0
         self._marker: bytes | None = None
+        self._then_away = self._away = False
         self._ended = False
         self._threads = [threading.Thread(target=self._accept)]
         self._threads[0].start()
 
-    def cut_after(self, marker: bytes) -> None:
+    def cut_after(self, marker: bytes, *, then_away: bool = False) -> None:
+        self._then_away = then_away
         self._marker = marker
+
+    def back(self) -> None:
+        self._away = False
 
     def close(self) -> None:
         self._ended = True
@@ -35,6 +41,9 @@ class CuttingProxy:
         while not self._ended:
             if select.select([self._listener], [], [], 0.05)[0]:
                 client, _ = self._listener.accept()
+                if self._away:
+                    client.close()
+                    continue
                 thread = threading.Thread(target=self._serve, args=(client,))
                 self._threads.append(thread)
                 thread.start()
@@ -51,6 +60,6 @@ class CuttingProxy:
                     if not data or (readable is server and doomed):
                         return
                     if readable is client and self._marker is not None and self._marker in data:
-                        self._marker, doomed = None, True
+                        self._marker, doomed, self._away = None, True, self._then_away
                         self.cuts += 1
                     (server if readable is client else client).sendall(data)
