@@ -36,8 +36,12 @@ function imagesAddress({ cursor, limit }) {
   return `${source}?${query}`;
 }
 
+/** Names for the workers' lanes: of images that a worker may have soon. All that scroll by would be a hundred thousand. */
 function know(images) {
-  for (const image of images) names.set(image.id, image.name);
+  for (const { id, name, state } of images) {
+    if (state === "queued" || state === "processing") names.set(id, name);
+    else names.delete(id);
+  }
 }
 
 const images = endless({
@@ -54,7 +58,6 @@ async function update() {
   const [status, told] = await Promise.all([
     fetchIfChanged(`${list.dataset.status}?watch`),
     alsoImages ? fetchIfChanged(imagesAddress(first)) : null,
-    alsoImages ? images.refresh() : null,
   ]);
   if (told) {
     page = told;
@@ -63,6 +66,7 @@ async function update() {
   }
   if (page && (told || !come.hidden)) drawImages();
   if (status) draw(status);
+  if (alsoImages) await images.refresh();
   fresh = new Date();
 }
 

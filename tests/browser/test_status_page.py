@@ -263,12 +263,34 @@ def test_a_hundred_thousand_images_scroll_by_and_only_those_near_have_cards(
         expect(page.locator(".card-name").last).to_have_text(f"{100_000 - 60 * 13 + 1}.jpg")
         expect(page.locator(".older-page").first.locator(".card")).to_have_count(0)
         assert page.locator(".card").count() <= 400
+        _look_at_those_on_their_way(page)
         page.evaluate("scrollTo(0, 0)")
         page.locator(".older-page").first.evaluate("(older) => older.scrollIntoView()")
         expect(page.locator(".older-page").first.locator(".card-name").first).to_have_text("99940.jpg")
         page.evaluate("scrollTo(0, 0)")
         expect(page.locator(".card-name").first).to_have_text("100000.jpg")
         expect(page.locator(".older-page").last.locator(".card")).to_have_count(0)
+
+
+def _look_at_those_on_their_way(page: Page) -> None:
+    """Cards stand in for images that are being asked for, of the same height as theirs."""
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    older = re.compile(r"/api/images\?.*cursor=")
+    page.route(older, hold)
+    page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+    on_their_way = page.locator(".card[data-skeleton]")
+    expect(on_their_way).to_have_count(60)
+    heights = "(cards) => Array.from(new Set(cards.map((card) => card.getBoundingClientRect().height)))"
+    assert page.locator(".card").evaluate_all(heights) == on_their_way.evaluate_all(heights)
+    for route in held:
+        route.continue_()
+    held.clear()
+    page.unroute(older, hold)  # those that have come meanwhile go on, too
+    expect(on_their_way).to_have_count(0)
 
 
 def test_what_is_new_comes_on_top_and_nothing_is_lost_below(

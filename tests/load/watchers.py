@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from serving import SAMPLES, Server
 
 CLIENTS = 4
-PAUSE_S, HISTORY_PAUSE_S = 0.7, 3.0  # as in static/status.js
+PAUSE_S, HISTORY_PAUSE_S = 0.6, 3.0  # as in static/status.js
 PHOTO = SAMPLES / "aurora.avif"
 
 
