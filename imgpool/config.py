@@ -38,7 +38,17 @@ from imgpool.values import (
     yes_or_no,
 )
 
-__all__ = ["FIELDS", "GIB", "KIB", "MIB", "Settings", "load", "option", "variable"]
+__all__ = ["FIELDS", "GIB", "KIB", "MIB", "Settings", "http_threads_for", "load", "option", "variable"]
+
+SPARE_HTTP_THREADS = 32
+MOST_RECEIVING = 512
+"""Uploads that are received at one time, at most, when http_threads is auto: each takes a thread. The rest of a larger
+queue is for what was received."""
+
+
+def http_threads_for(places: int) -> int:
+    """What http_threads is with `auto`: one for each upload that can be admitted, and some for pages and refusals."""
+    return min(places, MOST_RECEIVING) + SPARE_HTTP_THREADS
 
 
 def _setting(default: Any, parse: Parse, help_text: str, *, shown: str | None = None) -> Any:
@@ -63,7 +73,7 @@ class Settings:
         "where Pillow runs: in a child process of each worker, or in it",
     )
     http_threads: int = _setting(
-        0, auto_or(whole(4, 4096)), "threads that answer HTTP", shown="auto (queue capacity + 32)"
+        0, auto_or(whole(4, 4096)), "threads that answer HTTP", shown="auto (queue capacity + 32, at most 544)"
     )
     max_upload_bytes: int = _setting(64 * MIB, size(1), "largest file, in bytes", shown="64MiB")
     max_request_bytes: int = _setting(

@@ -72,7 +72,7 @@ class HeldChild(InChild):
     """The processor of isolation=process behind a gate."""
 
     def __init__(self, service: Service, gate: Gate) -> None:
-        super().__init__(service.recipe, service.limits, service.settings.job_memory_bytes, sync=False)
+        super().__init__(service.recipe, service.limits, lambda: service.settings.job_memory_bytes, sync=False)
         self._gate = gate
         self.start()
 

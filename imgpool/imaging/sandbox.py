@@ -133,16 +133,21 @@ class InThread:
 
 class InChild:
     """Has a decoder child of its own. Everything is for the one thread that owns it: on Linux the child ends with
-    the thread that started it. `close` must be called."""
+    the thread that started it. `close` must be called.
 
-    def __init__(self, recipe: Recipe, limits: Limits, memory_bytes: int, *, sync: bool = True) -> None:
+    `memory_bytes()` is the limit of a child from now on. One that was started with another is replaced before it gets
+    its next image: a process that decodes untrusted bytes must not be able to raise its own limit.
+    """
+
+    def __init__(self, recipe: Recipe, limits: Limits, memory_bytes: Callable[[], int], *, sync: bool = True) -> None:
         self._recipe = recipe
         self._settings: dict[str, Any] = {
             "recipe": [asdict(variant) for variant in recipe.variants],
             "limits": asdict(limits),
-            "memory_bytes": memory_bytes,
             "sync": sync,
         }
+        self._memory_bytes = memory_bytes
+        self._limit = 0  # with which the child was started
         self._child: ChildProcess | None = None
         # A cancel, from whatever thread, writes here and wakes the owner, which alone kills and reaps: nobody else
         # can hit a process id that has been given to another process meanwhile.
@@ -207,7 +212,7 @@ class InChild:
             if isinstance(error, DecoderCrashed):
                 _log.warning("decoder child %d: %s\n%s", child.pid, error, child.stderr_tail)
             if not isinstance(error, JobCancelled):
-                self._child = ChildProcess(self._settings)  # warm by the time the next image comes
+                self._child = self._new_child()  # warm by the time the next image comes
             raise
 
     def _read(self, answer: dict[str, Any]) -> Made:
@@ -227,8 +232,10 @@ class InChild:
         """Return a child that can decode; None when told to stop meanwhile."""
         if self._child is not None and not self._child.alive:
             self._discard()  # it was killed between two images; nobody's picture is to blame
+        if self._child is not None and self._limit != self._memory_bytes():
+            self._discard()
         if self._child is None:
-            self._child = ChildProcess(self._settings)
+            self._child = self._new_child()
         child = self._child
         if not child.ready:
             try:
@@ -244,6 +251,10 @@ class InChild:
                 raise MachineFailed(f"The decoder did not start within {_START_LIMIT_S:g} s.")
             child.ready = True
         return child
+
+    def _new_child(self) -> ChildProcess:
+        self._limit = self._memory_bytes()
+        return ChildProcess({**self._settings, "memory_bytes": self._limit})
 
     def _discard(self) -> None:
         child, self._child = self._child, None

@@ -12,10 +12,10 @@ from typing import Any
 from flask import Flask
 from gunicorn.app.base import BaseApplication
 
-from imgpool.config import Settings
+from imgpool.config import Settings, http_threads_for
 from imgpool.errors import SettingError
 from imgpool.server.descriptors import connections
-from imgpool.server.worker import SPARE_THREADS, Worker
+from imgpool.server.worker import Worker
 from imgpool.web import create_app
 from imgpool.web.backing import make_service
 from imgpool.web.reach import check_reach
@@ -25,7 +25,7 @@ STOP_MARGIN_S = 10.0
 
 def http_threads(settings: Settings) -> int:
     """Threads that answer HTTP: more than uploads can be admitted, so that the status page always has one."""
-    return settings.http_threads or settings.queue_capacity + SPARE_THREADS
+    return settings.http_threads or http_threads_for(settings.queue_capacity)
 
 
 def gunicorn_options(settings: Settings) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 
-from imgpool.config import Settings
+from imgpool.config import MOST_RECEIVING, Settings
 
 MOST_CONNECTIONS = 4096
 OWN_FILES = 96  # database, listener, poller, pipes and logs, modules that are loaded late
@@ -17,7 +17,7 @@ def connections(settings: Settings) -> int:
     those that have waited longest make way for new ones. The service's own files come first: an upload that was
     admitted must find a descriptor for its original.
     """
-    own = OWN_FILES + FILES_PER_WORKER * settings.workers + 2 * settings.queue_capacity
+    own = OWN_FILES + FILES_PER_WORKER * settings.workers + 2 * min(settings.queue_capacity, MOST_RECEIVING)
     wanted = MOST_CONNECTIONS + own
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < wanted:

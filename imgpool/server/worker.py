@@ -27,6 +27,7 @@ from typing import Any
 
 from gunicorn.workers.gthread import ThreadWorker
 
+from imgpool.config import http_threads_for
 from imgpool.errors import ImgpoolError
 from imgpool.server.answers import Answers
 from imgpool.server.arrivals import Arrivals
@@ -41,7 +42,6 @@ from imgpool.web.problems import CLOSE_CONNECTION
 log = logging.getLogger(__name__)
 
 THREADS_AT_START = 128
-SPARE_THREADS = 32  # for status, pages and refusals, beside one for each upload that is admitted
 ACCEPTS_IN_A_ROW = 64  # then those that are there already have their turn
 LEAST_DRAIN_S = 1
 LIMITED_S = 5.0
@@ -241,8 +241,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
     def _have_threads_for_the_queue(self) -> None:
         """Somebody may have given the queue more places: each of them is an upload that wants a thread to send."""
         if not self.service.settings.http_threads:
-            # Only ever more: an executor starts threads up to this number when it needs them, and ends none.
-            self.tpool._max_workers = max(self.tpool._max_workers, self.service.queue_capacity + SPARE_THREADS)
+            # Only ever more: an executor starts threads up to this number when it needs them, and ends none. The name
+            # is private; with another Python that has it no more, tests/system/test_steering.py fails.
+            self.tpool._max_workers = max(self.tpool._max_workers, http_threads_for(self.service.queue_capacity))
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         """Wait no longer than until the front stage has something to do."""

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 RATE_WINDOW_S = 60
 SAMPLES = 1000
 RECENT_REFUSALS = 8
+PAUSED_RETRY_S = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +208,13 @@ class Measures:
         if wait is None:
             wait = 2.0
         return min(120, max(1, math.ceil(wait / 2 * random.uniform(1.0, 1.5))))  # noqa: S311 - jitter
+
+
+def paused_retry_after_s() -> int:
+    """When to come back to a queue that is full while the pool is paused, in whole seconds. Nobody can tell: soon
+    enough to see that it goes on, and not often; spread, as `Measures.retry_after_s` is. From 30 to 45.
+    """
+    return round(PAUSED_RETRY_S * random.uniform(1.0, 1.5))  # noqa: S311 - jitter
 
 
 def percentiles(samples: Collection[float]) -> Percentiles:

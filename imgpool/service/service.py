@@ -8,13 +8,14 @@ thread in between.
 from __future__ import annotations
 
 import logging
+import random
 import secrets
 import threading
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from imgpool.config import Settings
+from imgpool.config import MOST_RECEIVING, Settings
 from imgpool.errors import DiskFull, Draining, NoRoom, Refused, SettingError, StoreFailed
 from imgpool.imaging.model import Limits
 from imgpool.imaging.recipe import parse_recipe
@@ -25,7 +26,7 @@ from imgpool.service.clock import Clock
 from imgpool.service.engine import Engine, Slot
 from imgpool.service.files import Files
 from imgpool.service.history import History, Sample
-from imgpool.service.measures import Measures
+from imgpool.service.measures import Measures, paused_retry_after_s
 from imgpool.service.memory import MemoryBudget, choose_budget
 from imgpool.service.records import ImageRecord, Records, State, StoreError
 from imgpool.service.resources import WorkerChoice, choose_workers
@@ -178,7 +179,7 @@ class Service:
         """A processor for the calling thread alone, which has to close it."""
         if self.settings.isolation == "thread":
             return InThread(self.recipe, self.limits)
-        processor = InChild(self.recipe, self.limits, self.budget.child_bytes)
+        processor = InChild(self.recipe, self.limits, lambda: self.budget.child_bytes)
         processor.start()
         return processor
 
@@ -205,7 +206,20 @@ class Service:
         return self._upload(image_id, self._reserve(image_id))
 
     def _reserve(self, image_id: str) -> Slot:
-        return self._granted(lambda engine: engine.try_reserve(image_id))
+        while True:
+            slot = self._granted(lambda engine: engine.try_reserve(image_id))
+            if not self._receives_too_many():
+                return slot
+            slot.release()
+            if not self.uploads.make_way():
+                raise _receiving_enough()
+
+    def _receives_too_many(self) -> bool:
+        engine = self._running()
+        # Whoever sets the number of threads has decided how many; several hosts' places say nothing of one's threads.
+        if self.settings.http_threads or engine.asks_others:
+            return False
+        return engine.statistics().jobs.reserved > MOST_RECEIVING
 
     def _granted(self, ask: Callable[[Engine], T], *, make_way: bool = True) -> T:
         if (refusal := self._refusal()) is not None:
@@ -265,10 +279,13 @@ class Service:
     def _no_room(self) -> NoRoom:
         statistics = self._running().statistics()
         capacity = statistics.jobs.capacity  # all of it is ahead: that is why there is no room
-        wait_s = self.measures.retry_after_s(capacity)
         places = f"All {capacity} places in the queue are" if capacity > 1 else "The one place in the queue is"
-        paused = ", and the pool is paused" if statistics.paused else ""
-        return NoRoom(f"{places} taken{paused}: try again in about {wait_s} s.", retry_after_s=wait_s)
+        if statistics.paused:
+            wait_s = paused_retry_after_s()
+            detail = f"{places} taken, and the pool is paused, nobody can say for how long: ask again in {wait_s} s."
+            return NoRoom(detail, retry_after_s=wait_s)
+        wait_s = self.measures.retry_after_s(capacity)
+        return NoRoom(f"{places} taken: try again in about {wait_s} s.", retry_after_s=wait_s)
 
     def _free_bytes(self) -> int | None:
         """Free bytes of half a second ago at most; None when the disk does not say (a directory is gone)."""
@@ -373,6 +390,14 @@ class Service:
         stops. What the disk does not let go of is left for another time. Raises `StoreError`.
         """
         return self._made_retention().prune(older_than_s)
+
+
+def _receiving_enough() -> NoRoom:
+    """Each upload that is received takes a thread, of which there may not be any number."""
+    return NoRoom(
+        f"{MOST_RECEIVING} uploads are being received, and no more are at one time: try again in a moment.",
+        retry_after_s=random.randint(1, 3),  # noqa: S311 - jitter
+    )
 
 
 def _draining() -> Draining:

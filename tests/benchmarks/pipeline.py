@@ -131,7 +131,7 @@ def small(folder: Path) -> dict[str, Any]:
     into.mkdir()
     floor = bare.codecs([path], RECIPE, into)
     codecs = statistics.median(cpu_ms(lambda: [floor(path) for _ in range(SMALL)]) / SMALL for _ in range(3))
-    child = InChild(RECIPE, Limits(), 2**31)
+    child = InChild(RECIPE, Limits(), lambda: 2**31)
     child.start()
     process = psutil.Process(child.pid)
     samples = []
@@ -153,7 +153,7 @@ def small(folder: Path) -> dict[str, Any]:
 
 def two_workers(path: Path, folder: Path, rounds: int) -> dict[str, Any]:
     """The same photos through one decoder child, and through two, each with a thread of its own, as in the pool."""
-    children = [InChild(RECIPE, Limits(), 2**31), InChild(RECIPE, Limits(), 2**31)]
+    children = [InChild(RECIPE, Limits(), lambda: 2**31), InChild(RECIPE, Limits(), lambda: 2**31)]
     threads = [ThreadPoolExecutor(1), ThreadPoolExecutor(1)]  # a child ends with the thread that started it
 
     def work(number: int, images: int) -> None:

@@ -273,7 +273,7 @@ def test_a_hundred_thousand_images_scroll_by_and_only_those_near_have_cards(
 
 
 def _look_at_those_on_their_way(page: Page) -> None:
-    """Cards stand in for images that are being asked for, of the same height as theirs."""
+    """Cards stand in for images that are being asked for, of the same height as theirs, also when an answer is lost."""
     held: list[Route] = []
 
     def hold(route: Route) -> None:
@@ -287,9 +287,9 @@ def _look_at_those_on_their_way(page: Page) -> None:
     heights = "(cards) => Array.from(new Set(cards.map((card) => card.getBoundingClientRect().height)))"
     assert page.locator(".card").evaluate_all(heights) == on_their_way.evaluate_all(heights)
     for route in held:
-        route.continue_()
+        route.abort()
     held.clear()
-    page.unroute(older, hold)  # those that have come meanwhile go on, too
+    page.unroute(older, hold)  # it asks again
     expect(on_their_way).to_have_count(0)
 
 

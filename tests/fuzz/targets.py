@@ -80,7 +80,7 @@ class Pipeline:
     def __init__(self, folder: Path) -> None:
         self._original, self._into = folder / "original", folder / "out"
         self._into.mkdir()
-        self._child = InChild(RECIPE, Limits(), MEMORY, sync=False)
+        self._child = InChild(RECIPE, Limits(), lambda: MEMORY, sync=False)
         self._child.start()
 
     def __call__(self, content: bytes) -> str:

@@ -38,7 +38,7 @@ class Sandbox:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.child = InChild(RECIPE, Limits(), MEMORY, sync=False)
+        self.child = InChild(RECIPE, Limits(), lambda: MEMORY, sync=False)
         self.child.start()
 
     def __call__(self, content: bytes, timeout_s: float = TIMEOUT_S) -> str:

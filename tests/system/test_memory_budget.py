@@ -102,7 +102,7 @@ def test_the_estimate_is_not_below_what_a_child_takes(
     original.write_bytes(flat(width, height, mode, file_format))
     into.mkdir()
     recipe = parse_recipe(DEFAULT_RECIPE)
-    child = InChild(recipe, Limits(), 4096 * MIB, sync=False)
+    child = InChild(recipe, Limits(), lambda: 4096 * MIB, sync=False)
     try:
         child.start()
         peak_of = f"/proc/{child.pid}/status"

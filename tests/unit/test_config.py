@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from imgpool.config import FIELDS, GIB, KIB, MIB, Settings, load, option, variable
+from imgpool.config import FIELDS, GIB, KIB, MIB, Settings, http_threads_for, load, option, variable
 from imgpool.errors import SettingError
 
 
@@ -294,3 +294,9 @@ def test_the_output_directory_is_in_the_data_directory_unless_it_is_set() -> Non
 def test_names_of_options_and_variables() -> None:
     assert option("drain_timeout_s") == "--drain-timeout-s"
     assert variable("drain_timeout_s") == "IMGPOOL_DRAIN_TIMEOUT_S"
+
+
+@pytest.mark.parametrize(("places", "threads"), [(1, 33), (64, 96), (512, 544), (513, 544), (100_000, 544)])
+def test_threads_follow_the_queue_up_to_a_bound(places: int, threads: int) -> None:
+    assert http_threads_for(places) == threads
+    assert str(http_threads_for(100_000)) in str(next(f for f in FIELDS if f.name == "http_threads").metadata["shown"])

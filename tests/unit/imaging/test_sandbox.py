@@ -64,7 +64,7 @@ def _nothing_is_left() -> Iterator[None]:
 
 @contextlib.contextmanager
 def in_child(memory_bytes: int = GIB, limits: Limits | None = None) -> Iterator[InChild]:
-    processor = InChild(RECIPE, limits or Limits(), memory_bytes, sync=False)
+    processor = InChild(RECIPE, limits or Limits(), lambda: memory_bytes, sync=False)
     try:
         processor.start()
         yield processor
@@ -220,7 +220,7 @@ def test_memory_is_limited(pictures: Any, tmp_path: Path, original: Path, into: 
     options = {"progressive": True} if name == "JPEG" else {"lossless": True, "method": 0} if name == "WEBP" else {}
     large.write_bytes(pictures.encoded(Image.new("RGB", (8000, 6000), "teal"), name, **options))
     recipe = parse_recipe("large=fit:8000x8000")
-    processor = InChild(recipe, Limits(), 100 * 2**20, sync=False)
+    processor = InChild(recipe, Limits(), lambda: 100 * 2**20, sync=False)
     try:
         with pytest.raises(OutOfMemory, match="more memory"):
             process(processor, large, into)
@@ -272,7 +272,7 @@ def test_started_from_anywhere(original: Path, into: Path, tmp_path: Path, monke
 
 def test_a_child_that_cannot_start_says_so(monkeypatch: pytest.MonkeyPatch, original: Path, into: Path) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    processor = InChild(RECIPE, Limits(), GIB)
+    processor = InChild(RECIPE, Limits(), lambda: GIB)
     try:
         with pytest.raises(MachineFailed, match="could not be started"):
             processor.start()
@@ -306,7 +306,7 @@ def test_answers_are_not_believed_blindly(
         )
         fake.chmod(0o700)
         monkeypatch.setattr(sys, "executable", str(fake))
-        processor = InChild(RECIPE, Limits(), GIB)
+        processor = InChild(RECIPE, Limits(), lambda: GIB)
         try:
             with pytest.raises(DecoderCrashed, match="nonsense"):
                 process(processor, original, into)
@@ -315,7 +315,7 @@ def test_answers_are_not_believed_blindly(
 
 
 def test_close_leaves_nothing_and_may_be_repeated(original: Path, into: Path) -> None:
-    processor = InChild(RECIPE, Limits(), GIB)
+    processor = InChild(RECIPE, Limits(), lambda: GIB)
     process(processor, original, into)
     pid = processor.pid
     context = Context()
@@ -351,7 +351,7 @@ from imgpool.imaging.model import Limits
 from imgpool.imaging.recipe import parse_recipe
 from imgpool.imaging.sandbox import InChild
 from imgpool.pool.context import Context
-child = InChild(parse_recipe("large=fit:1600x1600"), Limits(), 2**30)
+child = InChild(parse_recipe("large=fit:1600x1600"), Limits(), lambda: 2**30)
 child.start()
 print(child.pid, flush=True)
 sys.stdin.readline()
@@ -461,3 +461,27 @@ def test_children_serve_threads_side_by_side(original: Path, tmp_path: Path) -> 
 def test_every_kind_of_error_has_a_name_of_its_own() -> None:
     kinds: list[Callable[..., ImagingError]] = [ImagingError, *ImagingError.__subclasses__()]
     assert len({kind.kind for kind in kinds}) == len(kinds)  # type: ignore[attr-defined]
+
+
+@linux_only
+def test_a_new_memory_limit_holds_from_the_next_image_on(original: Path, into: Path) -> None:
+    limit = [GIB]
+    processor = InChild(RECIPE, Limits(), lambda: limit[0], sync=False)
+    try:
+        processor.start()
+        first = processor.pid
+        assert first is not None
+        before = psutil.Process(first).rlimit(psutil.RLIMIT_AS)[0]
+        process(processor, original, into)
+        assert processor.pid == first
+        limit[0] = GIB // 2
+        process(processor, original, into)
+        second = processor.pid
+        assert second is not None
+        assert not psutil.pid_exists(first)
+        lowered = before - psutil.Process(second).rlimit(psutil.RLIMIT_AS)[0]
+        assert abs(lowered - GIB // 2) < 64 * 2**20  # beside what the interpreter itself has mapped
+        process(processor, original, into)
+        assert processor.pid == second
+    finally:
+        processor.close()

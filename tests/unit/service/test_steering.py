@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from doubles import Gate, Watching, lawful, original, take
+from imgpool.config import MOST_RECEIVING
 from imgpool.errors import NoRoom, NotAllowed
 from imgpool.service.memory import LIGHT_BYTES
 
@@ -57,8 +58,9 @@ def test_places_can_be_more_or_fewer_and_nothing_is_lost(start: Start, images: d
     service.steering.pause()
     for _ in range(2):
         take(service, images["tiny"])
-    with pytest.raises(NoRoom, match=r"All 2 places .* and the pool is paused"):
+    with pytest.raises(NoRoom, match=r"All 2 places .* and the pool is paused, nobody can say for how long") as paused:
         take(service, images["tiny"])
+    assert 30 <= (paused.value.retry_after_s or 0) <= 45
     service.steering.set_queue_capacity(3)
     take(service, images["tiny"])
     service.steering.set_queue_capacity(1)
@@ -70,6 +72,19 @@ def test_places_can_be_more_or_fewer_and_nothing_is_lost(start: Start, images: d
     for wrong in (0, -1, 100_001):
         with pytest.raises(NotAllowed, match="whole number from 1 to 100000"):
             service.steering.set_queue_capacity(wrong)
+
+
+def test_a_very_large_queue_does_not_receive_all_at_once(start: Start) -> None:
+    service = start(workers=1, queue_capacity=2)
+    service.steering.set_queue_capacity(2 * MOST_RECEIVING)
+    open_uploads = [service.admit() for _ in range(MOST_RECEIVING)]
+    with pytest.raises(NoRoom, match=f"{MOST_RECEIVING} uploads are being received") as refused:
+        service.admit()
+    assert 1 <= (refused.value.retry_after_s or 0) <= 3
+    open_uploads.pop().discard()
+    open_uploads.append(service.admit())
+    for each in open_uploads:
+        each.discard()
 
 
 def test_a_retry_takes_a_slot_or_leaves_the_image_failed(start: Start, images: dict[str, bytes]) -> None:
