@@ -1,10 +1,11 @@
-/** The button that puts the address of this page on the clipboard; without a clipboard it stays away. */
+/** The button that puts the address of this page on the clipboard; without a clipboard its place stays empty. */
 
 import { setText } from "./format.js";
 
 const button = document.querySelector("[data-copy]");
-if (navigator.clipboard) {
-  button.hidden = false;
+if (!navigator.clipboard) {
+  button.style.visibility = "hidden"; // and not away: nothing moves
+} else {
   button.addEventListener("click", async () => {
     try {
       await navigator.clipboard.writeText(location.href);

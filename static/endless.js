@@ -6,11 +6,12 @@
  */
 
 import { drawImages, drawSkeletons, redrawImages } from "./images.js";
-import { fetchIfChanged } from "./poll.js";
+import { SignedOut, fetchIfChanged } from "./poll.js";
 
 export const PAGE = 60; // fills whole rows of 2, 3, 4, 5 or 6 cards, so that no page but the last ends in a gap
 const MOST_NEWEST = 3 * PAGE;
 const NEAR = "1500px 0px";
+const AGAIN_MS = 2000;
 
 /** `addressOf(cursor, limit)` is where a page is asked for; `next` is the cursor behind the newest images, or null. */
 export function endless({ newest, below, end, addressOf, known }) {
@@ -24,25 +25,47 @@ export function endless({ newest, below, end, addressOf, known }) {
       for (const { target, isIntersecting } of entries) {
         if (isIntersecting) onScreen.add(target);
         else onScreen.delete(target);
-        if (target === end) grow();
-        else if (isIntersecting) fill(target);
-        else empty(target);
+        if (!isIntersecting) empty(target);
+        else if (target === end) grow();
+        else if (target.children.length === 0) fill(target, persistently);
       }
     },
     { rootMargin: NEAR },
   );
-  near.observe(end);
+
+  /** Has the observer say anew whether the end is near: it tells of changes only, and between two frames the end may
+   * have gone and come. */
+  function lookAtTheEnd() {
+    near.unobserve(end);
+    near.observe(end);
+  }
 
   async function grow() {
-    if (busy || next === null || !isNear(end)) return;
+    if (busy || next === null) return;
     busy = true;
     begun = true;
     try {
-      next = await fill(addPage(next));
+      const page = addPage(next);
+      const told = await fill(page, persistently);
+      if (page.isConnected) next = told;
     } finally {
       busy = false;
     }
-    grow();
+    lookAtTheEnd();
+  }
+
+  const once = (page) => fetchIfChanged(addressOf(page.dataset.before, PAGE), { always: true });
+
+  /** Until the server answers: cards that stand in for images must not stay. */
+  async function persistently(page) {
+    for (;;) {
+      try {
+        return await once(page);
+      } catch (error) {
+        if (error instanceof SignedOut || !page.isConnected) return { images: [], next: null };
+      }
+      await new Promise((go) => setTimeout(go, AGAIN_MS));
+    }
   }
 
   function addPage(cursor, before = null) {
@@ -56,9 +79,9 @@ export function endless({ newest, below, end, addressOf, known }) {
     return page;
   }
 
-  async function fill(page) {
+  async function fill(page, ask) {
     if (page.children.length === 0) drawSkeletons(page, Number(page.dataset.cards ?? PAGE));
-    const answer = await fetchIfChanged(addressOf(page.dataset.before, PAGE), { always: true });
+    const answer = await ask(page);
     known(answer.images);
     if (!onScreen.has(page)) return answer.next; // scrolled past meanwhile: it stays a box
     if (page.querySelector("[data-id]:not([data-skeleton])")) {
@@ -88,8 +111,6 @@ export function endless({ newest, below, end, addressOf, known }) {
     return newest.children.length > 0 && top < innerHeight && end.getBoundingClientRect().bottom > 0;
   }
 
-  const isNear = (node) => node.getBoundingClientRect().top < innerHeight + 1500;
-
   return {
     /**
      * Draws the newest images, and returns how many of them wait to be shown: when cards can be seen, unless `asked`.
@@ -102,7 +123,7 @@ export function endless({ newest, below, end, addressOf, known }) {
       drawImages(newest, images, { keepOlder: begun });
       if (!begun) {
         next = cursor;
-        grow();
+        lookAtTheEnd();
       }
       while (newest.children.length > MOST_NEWEST) {
         const moved = Array.from(newest.children).slice(-PAGE);
@@ -115,7 +136,7 @@ export function endless({ newest, below, end, addressOf, known }) {
     /** Asks again for the pages on the screen that have something unfinished. */
     async refresh() {
       const unfinished = '[data-state="queued"], [data-state="processing"]';
-      await Promise.all(Array.from(below.children).filter((page) => page.querySelector(unfinished)).map(fill));
+      await Promise.all(Array.from(below.children).filter((page) => page.querySelector(unfinished)).map((page) => fill(page, once)));
     },
   };
 }

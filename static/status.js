@@ -8,7 +8,7 @@ import { drawStatus } from "./pool.js";
 import { updatePlots } from "./plots.js";
 import { drawSteering, steer } from "./steer.js";
 import { showTime } from "./times.js";
-import { showInTab } from "./tab.js";
+import { showInTab, showLostInTab } from "./tab.js";
 
 const PAUSE_MS = 600; // with an answer that is a quarter of a second old, still within a second
 const HIDDEN_PAUSE_MS = 3000; // for title and icon of a tab in the background
@@ -22,6 +22,7 @@ let fresh = new Date();
 
 const come = document.querySelector("[data-come]");
 let page = null; // the newest images as they were told last
+let latest = null; // the status that was told last
 let asked = false; // somebody has just asked for what is new, or changed something
 let looks = 0;
 
@@ -90,6 +91,7 @@ come.addEventListener("click", () => {
 });
 
 function draw(status) {
+  latest = status;
   drawStatus(status, (id) => names.get(id));
   drawPeers(status, (id) => names.get(id));
   drawSteering(status);
@@ -103,6 +105,8 @@ function tell(error) {
   if (error && !signedOut && lost.hidden) showTime(lost.querySelector("time"), fresh.toISOString());
   lost.hidden = !error || signedOut;
   root.stale = error ? "yes" : "no";
+  if (error) showLostInTab();
+  else if (latest) showInTab(latest);
 }
 
 steer((status) => {

@@ -99,6 +99,13 @@ def _go_through(page: Page, server: Server) -> None:
     expect(page.locator(".figure canvas")).to_have_count(5)
     shifted("another filter")
 
+    page.locator(".card a").first.click()
+    page.wait_for_url("**/images/*")
+    expect(page.get_by_role("button", name="Copy link")).to_be_visible()
+    expect(page.locator(".picture img")).to_have_js_property("complete", True)
+    shifted("an image's page")
+    page.go_back()
+
     page.evaluate("scrollTo(0, 0)")
     _pool(server, workers=3, queue_capacity=100)
     expect(page.locator(".lane")).to_have_count(3)

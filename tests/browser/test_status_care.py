@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
 from imgpool.imaging.samples import sample_images
@@ -68,6 +69,7 @@ def test_the_first_frame_is_in_the_readers_language_and_zone(browser: Browser, t
         context.close()
 
 
+@pytest.mark.alone
 def test_what_is_drawn_is_the_truth_of_this_second(server: Server, open_page: OpenPage) -> None:
     _pool(server, paused=True)
     page = open_page(f"{server.url}/status")

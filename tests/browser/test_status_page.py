@@ -107,9 +107,11 @@ def test_it_says_so_while_the_server_is_away_and_goes_on_afterwards(
 
     page.route(away, cut)
     expect(page.get_by_text("Connection lost, trying again.")).to_be_visible()
+    expect(page).to_have_title("Connection lost · imgpool")
     page.unroute(away, cut)
     server.upload(samples[0].read_bytes(), "after.jpg")
     expect(page.get_by_text("Connection lost, trying again.")).to_be_hidden()
+    expect(page).not_to_have_title("Connection lost · imgpool")
     expect(page.locator(".card-name")).to_have_text(["after.jpg"])
 
 
