@@ -314,8 +314,6 @@ class CeleryEngine:
             self._wake.clear()
             try:
                 self._give_back()
-                if self._stopping.done:
-                    return
                 with self._lock:
                     held = set(self._held)
                 self._cluster.room.keep(held)
@@ -324,8 +322,10 @@ class CeleryEngine:
                 self._finishes.tell()
             except StoreError as error:
                 log.error("no heartbeat: %s", error)
-                if self._stopping.done:
-                    return  # the places that this host held are given back by a sweeper
+            except Exception:  # without this thread, the places of all uploads here would be taken away
+                log.exception("no heartbeat")
+            if self._stopping.done:
+                return  # the places that this host still held are given back by a sweeper
             self.place_freed.set()  # by workers elsewhere, perhaps: whoever waits for a place looks
 
 

@@ -157,6 +157,8 @@ class PoolProcess:
                     log.error("image %s was taken from this process: it was silent for too long", image_id)
             except StoreError as error:
                 log.error("no heartbeat: %s", error)
+            except Exception:  # without this thread, all that is begun here would be taken away
+                log.exception("no heartbeat")
             if watched and select.select(watched, [], [], every_s)[0]:
                 self._stopping.cancel("the worker stops")
                 watched = []

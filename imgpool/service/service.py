@@ -194,7 +194,7 @@ class Service:
         """As `admit`, and never blocks: None where that would, because another machine has to be asked."""
         if not self._running().asks_others:
             return self.admit()
-        self._granted(Engine.refuse_what_is_known, make_way=False)
+        self._granted(lambda engine: engine.refuse_what_is_known(), make_way=False)
         return None
 
     def admit(self) -> Upload:
