@@ -16,10 +16,12 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import boto3
+import psutil
 from botocore.config import Config
 
 from imgpool.scaleout.bucket import Bucket
 from servers.standing import STANDING
+from serving import lives, wait_for
 
 START_S = 30
 END_S = 10
@@ -27,16 +29,36 @@ BUCKET = "photos"
 ACCESS_KEY, SECRET_KEY = "test:tester", "testing"
 MISSING = None if find_spec("swift") else "OpenStack Swift is not installed: it comes with the extra imgpool[test]"
 
-RINGS = """
-import sys
+# One interpreter reads all of Swift's modules and then becomes four processes: reading them is what its start costs.
+PROGRAM = """
+import ctypes, importlib, os, signal, sys
 from pathlib import Path
 from swift.common.ring import RingBuilder
-for ring, port in zip(("object", "container", "account"), sys.argv[2:]):
-    builder = RingBuilder(1, 1, 1)
-    device = {"region": 1, "zone": 1, "weight": 1.0, "ip": "127.0.0.1", "port": int(port), "device": "d"}
-    builder.add_dev(device | {"replication_ip": "127.0.0.1", "replication_port": int(port), "meta": ""})
-    builder.rebalance()
-    builder.get_ring().save(str(Path(sys.argv[1], ring + ".ring.gz")))
+root, modules, ports = sys.argv[1], dict(pair.split("=") for pair in sys.argv[2].split(",")), sys.argv[3:]
+mains = {kind: importlib.import_module(module).main for kind, module in modules.items()}
+for ring, port in zip(("object", "container", "account"), ports):
+    file = Path(root, ring + ".ring.gz")
+    if not file.exists():
+        builder = RingBuilder(1, 1, 1)
+        device = {"region": 1, "zone": 1, "weight": 1.0, "ip": "127.0.0.1", "port": int(port), "device": "d"}
+        builder.add_dev(device | {"replication_ip": "127.0.0.1", "replication_port": int(port), "meta": ""})
+        builder.rebalance()
+        builder.get_ring().save(str(file))
+pids = [os.getpid()]
+for kind in mains:
+    if kind != "proxy":
+        pids.append(os.fork())
+        if pids[-1] == 0:
+            ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # none is left when the first one is gone
+            break
+else:
+    kind = "proxy"
+    print(*pids, flush=True)
+sys.argv = ["swift-" + kind + "-server", root + "/" + kind + ".conf", "verbose"]
+with open(root + "/" + kind + ".log", "ab") as log:
+    os.dup2(log.fileno(), 1)
+    os.dup2(log.fileno(), 2)
+sys.exit(mains[kind]())
 """
 STORAGE = """
 [DEFAULT]
@@ -103,31 +125,29 @@ class Swift:
         (root / "devices" / "d").mkdir(parents=True)
         self._ports = dict(zip(SERVERS, _free_ports(len(SERVERS)), strict=True))
         self.endpoint = f"http://127.0.0.1:{self._ports['proxy']}"
-        self._processes: list[subprocess.Popen[bytes]] = []
+        self._family: list[psutil.Process] = []
         (root / "swift.conf").write_text("[swift-hash]\nswift_hash_path_suffix = imgpool\n")
         for kind, port in self._ports.items():
             text = PROXY if kind == "proxy" else STORAGE
             (root / f"{kind}.conf").write_text(text.format(kind=kind, port=port, root=root))
-        ports = [str(self._ports[ring]) for ring in ("object", "container", "account")]
-        subprocess.run([sys.executable, "-W", "ignore", "-c", RINGS, str(root), *ports], check=True, timeout=START_S)
 
     def start(self) -> None:
-        for kind, module in SERVERS.items():
-            program = f"import sys; from {module} import main; sys.argv[0] = 'swift-{kind}-server'; sys.exit(main())"
-            with (self.root / f"{kind}.log").open("ab") as log:
-                self._processes.append(
-                    subprocess.Popen(
-                        [sys.executable, "-W", "ignore", "-c", program, str(self.root / f"{kind}.conf"), "verbose"],
-                        stdin=subprocess.DEVNULL,
-                        stdout=log,
-                        stderr=log,
-                    )
-                )
-            STANDING.add(self._processes[-1].pid)
+        ports = [str(self._ports[ring]) for ring in ("object", "container", "account")]
+        modules = ",".join(f"{kind}={module}" for kind, module in SERVERS.items())
+        self._process = process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-c", PROGRAM, str(self.root), modules, *ports],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        STANDING.add(process.pid)
+        assert process.stdout is not None
+        with process.stdout as told:
+            self._family = [psutil.Process(int(pid)) for pid in told.readline().split()]
         limit = time.monotonic() + START_S
         while not self._answers():
-            dead = [each.args for each in self._processes if each.poll() is not None]
-            if dead or time.monotonic() > limit:
+            dead = [each.pid for each in self._family if not lives(each)]
+            if dead or not self._family or time.monotonic() > limit:
                 logs = "\n".join(path.read_text(errors="replace")[-2000:] for path in self.root.glob("*.log"))
                 self.kill()
                 raise AssertionError(f"Swift did not start ({dead}):\n{logs}")
@@ -154,7 +174,7 @@ class Swift:
         return Bucket(f"s3://{BUCKET}/{secrets.token_hex(4)}", self.endpoint)
 
     def pids(self) -> list[int]:
-        return [each.pid for each in self._processes]
+        return [each.pid for each in self._family]
 
     def kill(self) -> None:
         self._end(signal.SIGKILL)
@@ -163,17 +183,17 @@ class Swift:
         self._end(signal.SIGTERM)
 
     def _end(self, number: signal.Signals) -> None:
-        STANDING.difference_update(self.pids())
-        for process in self._processes:
-            with suppress(ProcessLookupError):
-                process.send_signal(number)
-        for process in self._processes:
-            try:
-                process.wait(END_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait(END_S)
-        self._processes = []
+        for each in reversed(self._family):
+            with suppress(psutil.NoSuchProcess):
+                each.send_signal(number)
+        try:
+            self._process.wait(END_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait(END_S)
+        wait_for(lambda: not any(lives(each) for each in self._family), "the end of Swift", END_S)
+        STANDING.discard(self._process.pid)
+        self._family = []
 
 
 @contextmanager
