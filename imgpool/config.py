@@ -200,6 +200,11 @@ class Settings:
             raise SettingError(
                 f"{option(given[0])}: not allowed without {missing}: more than one machine needs all three"
             )
+        if self.variant_delivery == "redirect" and not (self.files or "").startswith("s3:"):
+            raise SettingError(
+                "--variant-delivery: 'redirect' is not allowed without --files s3://...; allowed: app, which can read "
+                "files from anywhere"
+            )
         if self.token is None:
             for name in ("upload_token", "anonymous_uploads"):
                 if getattr(self, name):

@@ -95,7 +95,8 @@ def variant(image_id: str, variant: str) -> Response:
     record = visible(image_id)
     if record is None:
         return no_such_image()
-    return send_variant(service().files, record, variant)
+    redirects = service().settings.variant_delivery == "redirect"
+    return send_variant(service().files, record, variant, redirects=redirects)
 
 
 @api.delete("/api/images/<image_id>")

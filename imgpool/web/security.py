@@ -86,9 +86,11 @@ def protect(app: Flask, service: Service, guard: Guard) -> None:
             service.count_refused(refusal)
         return refusal_response(refusal)
 
+    headers = _with_redirected_images(service.settings)
+
     @app.after_request
     def add_headers(response: Response) -> Response:
-        for name, value in HEADERS.items():
+        for name, value in headers.items():
             response.headers.setdefault(name, value)
         if service.settings.token is not None and request.endpoint not in OPEN_ENDPOINTS:
             _keep_private(response)
@@ -97,6 +99,16 @@ def protect(app: Flask, service: Service, guard: Guard) -> None:
     @app.context_processor
     def rights() -> dict[str, object]:
         return {"visitor": visitor(), "has_token": service.settings.token is not None}
+
+
+def _with_redirected_images(settings: Settings) -> dict[str, str]:
+    """Browsers hold a redirect to the same policy: where images are redirected to has to be in it."""
+    if settings.variant_delivery != "redirect":
+        return HEADERS
+    endpoint = urlsplit(settings.s3_endpoint or "")
+    where = f"{endpoint.scheme}://{endpoint.netloc}" if endpoint.netloc else "https://*.amazonaws.com"
+    policy = HEADERS["Content-Security-Policy"].replace("img-src 'self'", f"img-src 'self' {where}")
+    return {**HEADERS, "Content-Security-Policy": policy}
 
 
 def _may(who: Visitor, endpoint: str | None) -> bool:

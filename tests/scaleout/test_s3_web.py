@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from doubles import Watching, lawful
+from imgpool.config import Settings
+from imgpool.errors import SettingError
 from imgpool.scaleout.bucket import Bucket
 from imgpool.scaleout.s3 import S3Files
 from imgpool.web import create_app
@@ -35,7 +40,8 @@ def folder(swift: Swift) -> Counted:
 @pytest.fixture
 def web(start: Callable[..., Watching], folder: Counted) -> Callable[..., Web]:
     def make(**given: Any) -> Web:
-        service = start(files=lambda data_dir, _: S3Files(folder, data_dir / "scratch"), **given)
+        service = start(files=lambda data_dir, _: S3Files(folder, data_dir / "scratch"))
+        service.settings = replace(service.settings, **given)
         return Web(create_app(service.settings, service).test_client(), service)
 
     return make
@@ -119,3 +125,58 @@ def test_a_deleted_image_leaves_no_object(web: Callable[..., Web], folder: Count
     assert sum(len(page.objects) for page in folder.pages("")) == 3
     assert site.client.delete(f"/api/images/{image_id}").status_code == 204
     assert sum(len(page.objects) for page in folder.pages("")) == 0
+
+
+def test_a_variant_comes_by_redirect(
+    web: Callable[..., Web], folder: Counted, swift: Swift, images: dict[str, bytes]
+) -> None:
+    site = web(**redirecting(folder))
+    image_id = site.done(images["jpeg"])
+    answer = site.client.get(f"/api/images/{image_id}/large")
+    assert answer.status_code == 302
+    assert answer.headers["Cache-Control"] == "private, max-age=240"
+    assert folder.reads == 1, "the worker's, of the original"
+    url = answer.headers["Location"]
+    assert url.startswith(f"{swift.endpoint}/{BUCKET}/")
+    with urllib.request.urlopen(url, timeout=10) as file:
+        assert file.headers["Content-Type"] == "image/jpeg"
+        assert file.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+        whole = file.read()
+    assert len(whole) == site.service.record(image_id).variants[0].bytes
+    part = urllib.request.Request(url, headers={"Range": "bytes=2-5"})
+    with urllib.request.urlopen(part, timeout=10) as file:
+        assert (file.status, file.read()) == (206, whole[2:6])
+    with pytest.raises(urllib.error.HTTPError) as raised:
+        urllib.request.urlopen(url.replace("/large", "/thumb"), timeout=10)
+    raised.value.close()
+    assert raised.value.code == 403, "it opens this one alone"
+    assert site.client.get(f"/api/images/{image_id}/nothing").status_code == 404
+
+
+def test_pages_may_show_what_they_are_redirected_to(web: Callable[..., Web], folder: Counted, swift: Swift) -> None:
+    service = web().service
+
+    def policy(**given: Any) -> str:
+        service.settings = replace(service.settings, **given)
+        client = create_app(service.settings, service).test_client()
+        return str(client.get("/").headers["Content-Security-Policy"])
+
+    assert "img-src 'self' data: blob:;" in policy()
+    assert f"img-src 'self' {swift.endpoint} data: blob:;" in policy(**redirecting(folder))
+    assert "img-src 'self' https://*.amazonaws.com data: blob:;" in policy(s3_endpoint=None)
+
+
+def test_redirecting_wants_files_on_s3() -> None:
+    with pytest.raises(SettingError, match="--variant-delivery: 'redirect' is not allowed without --files s3://"):
+        Settings(variant_delivery="redirect")
+
+
+def redirecting(folder: Bucket) -> dict[str, Any]:
+    """Settings as of a host; broker and database are not asked by what these tests are about."""
+    return {
+        "broker": "redis://127.0.0.1:9/0",
+        "database": "postgresql://127.0.0.1:9/none",
+        "files": folder.url,
+        "s3_endpoint": folder.endpoint,
+        "variant_delivery": "redirect",
+    }
