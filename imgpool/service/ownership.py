@@ -6,6 +6,7 @@ The lock is the kernel's: it goes with the process, however that ends.
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import logging
 import os
 import secrets
@@ -64,6 +65,14 @@ def _taken(file: TextIO) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def shared_secret_key(token: str, files: str) -> str:
+    """The key that signs cookies for all hosts that have this token and these files: the same on each, without a place
+    to keep it. Slow on purpose, takes some 50 ms: who has a cookie shall not find out the token by trying.
+    """
+    salt = f"imgpool {files}".encode()
+    return hashlib.scrypt(token.encode(), salt=salt, n=2**14, r=8, p=1, dklen=KEY_DIGITS // 2).hex()
 
 
 def secret_key(data_dir: Path) -> str:

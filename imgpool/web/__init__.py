@@ -26,7 +26,7 @@ import imgpool
 from imgpool.config import Settings, load
 from imgpool.errors import NotAllowed, Refused, SettingError
 from imgpool.service import Service, StoreError
-from imgpool.service.ownership import secret_key
+from imgpool.service.ownership import secret_key, shared_secret_key
 from imgpool.web.admission import Admission
 from imgpool.web.api import api
 from imgpool.web.backing import make_service
@@ -59,7 +59,7 @@ def create_app(settings: Settings | None = None, service: Service | None = None)
     app.extensions["imgpool.admission"] = admission
     app.extensions["imgpool.shared"] = Shared()
     app.session_interface = _Cookies()
-    key = "" if service.settings.token is None else secret_key(service.settings.data_dir)
+    key = _key(service.settings)
     app.config.update(
         SECRET_KEY=key or None,
         SESSION_COOKIE_HTTPONLY=True,
@@ -85,6 +85,15 @@ def create_app(settings: Settings | None = None, service: Service | None = None)
     app.extensions["imgpool.gate"] = Gate(app, guard, service, proxies, admission)
     protect(app, service, guard)
     return app
+
+
+def _key(settings: Settings) -> str:
+    """What signs cookies, when there is anything to sign. A visitor may meet another host with each request."""
+    if settings.token is None:
+        return ""
+    if settings.files is not None:
+        return shared_secret_key(settings.token, settings.files)
+    return secret_key(settings.data_dir)
 
 
 class _Cookies(SecureCookieSessionInterface):
