@@ -15,13 +15,17 @@ from imgpool.imaging.sandbox import Processor
 from imgpool.scaleout.broker import make_app
 from imgpool.scaleout.cluster import Cluster
 from imgpool.scaleout.engine import CeleryEngine
+from imgpool.scaleout.scratch import Scratch
+from imgpool.scaleout.unfinished import Unfinished
+from imgpool.scaleout.unfinished_files import SharedUnfinished
+from imgpool.scaleout.uploads import SharedResumable
 from imgpool.service.clock import Clock
 from imgpool.service.engine import Engine, Slot
 from imgpool.service.files import Files
 from imgpool.service.measures import Measures
 from imgpool.service.memory import MemoryBudget
 from imgpool.service.ownership import DataDirectoryLock
-from imgpool.service.records import Records
+from imgpool.service.records import Records, StoreError
 from imgpool.service.resumable import Resumable
 from imgpool.service.upload import Begun, Upload
 
@@ -35,6 +39,8 @@ class ScaledOut:
         self._settings = settings
         self._lock = DataDirectoryLock(settings.data_dir)
         self._cluster = Cluster(settings, "web", f"web@{socket.gethostname()}")
+        self._engine: CeleryEngine | None = None
+        self._scratch: Scratch | None = None
 
     def open(self) -> tuple[Files, Records]:
         """See `Backend.open`."""
@@ -54,6 +60,8 @@ class ScaledOut:
 
     def close(self) -> None:
         """See `Backend.close`."""
+        if self._scratch is not None:
+            self._scratch.close()
         self._cluster.close()
         self._lock.release()
 
@@ -71,7 +79,8 @@ class ScaledOut:
         workers: int,
     ) -> Engine:
         """See `Backend.engine`."""
-        return CeleryEngine(self._settings, self._cluster, measures, make_app(self._settings))
+        self._engine = CeleryEngine(self._settings, self._cluster, measures, make_app(self._settings))
+        return self._engine
 
     def uploads(
         self,
@@ -82,10 +91,19 @@ class ScaledOut:
         count: Callable[[Refused], None],
         clock: Callable[[], float],
     ) -> Resumable:
-        """See `Backend.uploads`: those of this host."""
-        uploads = Resumable(self._settings, files, records, reserve=reserve, upload=upload, count=count, clock=clock)
+        """See `Backend.uploads`: those of all hosts."""
+        table = Unfinished(self._cluster.database)
+        pieces = self._cluster.files.pieces()
+        self._scratch = Scratch(self._settings.data_dir / "scratch")
         try:
-            uploads.recover()
-        except OSError as error:
-            log.error("unfinished uploads of an earlier run could not be read: %s", error)
-        return uploads
+            if left := pieces.sweep(table.known):
+                log.warning("%d pieces of unfinished uploads were left, and removed", left)
+        except (OSError, StoreError) as error:  # they cost space and nothing else
+            log.error("pieces of unfinished uploads could not be removed: %s", error)
+
+        def hold(upload_id: str) -> Slot:
+            taken = self._engine.take_over(upload_id) if self._engine else None
+            return taken or reserve(upload_id)
+
+        unfinished = SharedUnfinished(table, pieces, files, self._scratch)
+        return SharedResumable(self._settings, table, unfinished, reserve=hold, upload=upload, count=count, clock=clock)

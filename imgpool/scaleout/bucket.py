@@ -31,6 +31,7 @@ COPY_BYTES = 256 * 1024
 PART_BYTES = 16 * 1024 * 1024  # what is larger goes in parts of this size: a part that fails is sent again, not all
 CONNECT_S, ANSWER_S = 2, 10
 ATTEMPTS = 2
+KEPT_CONNECTIONS = 256  # as many as threads that may use it at once; more would be made, and closed after one use
 OURS = "imgpool-put"  # the name of the mark by which a repeated put finds that it had worked
 
 
@@ -47,7 +48,7 @@ class Bucket:
     call it, and it raises OSError. Raises `SettingError` when made with what is no such URL or endpoint.
     """
 
-    def __init__(self, url: str, endpoint: str | None = None, *, connections: int = 32) -> None:
+    def __init__(self, url: str, endpoint: str | None = None, *, connections: int = KEPT_CONNECTIONS) -> None:
         self.url, self.endpoint = url, endpoint
         self._name, _, prefix = url.removeprefix("s3://").partition("/")
         if not url.startswith("s3://") or not self._name:
@@ -73,6 +74,11 @@ class Bucket:
     def put(self, key: str, path: Path, **extra: str) -> None:
         """Store a file, instead of what is there; kept when this returns."""
         self._put(key, path, extra)
+
+    def put_bytes(self, key: str, data: bytes) -> None:
+        """Store these bytes; kept when this returns."""
+        with _as_os_error(key):
+            self._client.put_object(Body=data, **self._where(key))
 
     def put_new(self, key: str, path: Path) -> None:
         """Store a file where nothing is yet. Raises FileExistsError, and leaves what is there."""

@@ -112,6 +112,22 @@ class CeleryEngine:
             self._full_until = time.monotonic() + FRESH_S
         raise PoolFull("every place of all hosts is taken")
 
+    def take_over(self, image_id: str) -> Held | None:
+        """The place that another host, or this one, holds for this image: its upload goes on here. None when there is
+        none, or the database does not answer. Blocks on the database.
+        """
+        with self._lock:
+            if image_id in self._given_back:  # this host lets go of it, and nobody else has it
+                return None
+        try:
+            if not self._cluster.room.take_over(image_id):
+                return None
+        except StoreError:
+            return None
+        with self._lock:
+            self._held.add(image_id)
+        return Held(self, image_id)
+
     def refuse_what_is_known(self) -> None:
         """See `Engine.refuse_what_is_known`."""
         if self._stopping.done:

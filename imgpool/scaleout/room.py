@@ -61,6 +61,16 @@ class Room:
             return False
         return bool(rows)
 
+    def take_over(self, image_id: str) -> bool:
+        """Hold the place that is held for this image already, by whichever host, for `lease_s`. False when none is."""
+        return bool(
+            self._database.change(
+                "UPDATE slots SET host = %s, expires_at = clock_timestamp() + %s * interval '1 second' "
+                "WHERE image_id = %s",
+                (self._host, self._lease_s, image_id),
+            )
+        )
+
     def release(self, image_id: str) -> bool:
         """Give the place back; False when it is not held (any more), or has become the image's."""
         with self._database.connection() as connection, connection.transaction():

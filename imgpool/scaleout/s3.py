@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from imgpool.scaleout.bucket import Bucket
+from imgpool.scaleout.pieces import S3Pieces
 from imgpool.scaleout.scratch import Scratch
 from imgpool.service.files import NewOriginal, is_image_id
 
@@ -114,6 +115,10 @@ class S3Files:
         self._bucket.abort_parts_before(self._left_after)
         return removed
 
+    def pieces(self) -> S3Pieces:
+        """Where the bytes of unfinished uploads lie."""
+        return S3Pieces(self._bucket)
+
     def free_bytes(self) -> int:
         """See `Files.free_bytes`: of the local disk, which S3 has no such number for."""
         return self._scratch.free_bytes()
@@ -164,6 +169,11 @@ class _Incoming:
     def commit(self) -> None:
         self._bucket.put_new(self._key, self._path)
         self.discard()
+
+    def withdraw(self) -> None:
+        """It stays: the record may have been made although the database's answer was lost, and is worth nothing without
+        its original. A sweep finds it when there is none.
+        """
 
     def discard(self) -> None:
         if self._file is not None:

@@ -131,7 +131,22 @@ CREATE TRIGGER image_moved AFTER UPDATE OF state ON images FOR EACH ROW
     WHEN (OLD.state <> NEW.state) EXECUTE FUNCTION image_moved();
 """
 
-STEPS: tuple[LiteralString, ...] = (_FIRST,)
+_SECOND: LiteralString = """
+CREATE TABLE unfinished (
+    id text COLLATE "C" PRIMARY KEY,
+    length bigint NOT NULL,
+    name text NOT NULL,
+    owner text,
+    note text NOT NULL,
+    stored bigint NOT NULL DEFAULT 0 CHECK (stored >= 0 AND stored < length),
+    pieces text[] NOT NULL DEFAULT '{}',  -- that hold the stored bytes, in their order
+    turn bigint NOT NULL DEFAULT 0,       -- only the request that has this number may store more
+    moved_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE INDEX unfinished_by_moved_at ON unfinished (moved_at);
+"""
+
+STEPS: tuple[LiteralString, ...] = (_FIRST, _SECOND)
 
 
 def bring_up_to_date(connection: psycopg.Connection[tuple[Any, ...]]) -> None:

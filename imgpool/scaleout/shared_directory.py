@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from imgpool.scaleout.pieces import DirectoryPieces
 from imgpool.service.files import Directory, is_image_id
 
 LEFT_AFTER_S = 86_400.0  # far longer than the time between a file and its record
@@ -35,6 +36,10 @@ class SharedDirectory(Directory):
     def close(self) -> None:
         """Hold nothing."""
 
+    def pieces(self) -> DirectoryPieces:
+        """Where the bytes of unfinished uploads lie."""
+        return DirectoryPieces(self._root)
+
     def stage(self, image_id: str) -> Path:
         """See `Files.stage`."""
         staged = self._staged / f"{image_id}-{secrets.token_hex(8)}"
@@ -50,6 +55,10 @@ class SharedDirectory(Directory):
         for directory in (folder, self._variants):
             _sync(directory)
         return f"{token}/"
+
+    def withdraw(self, image_id: str, prefix: str) -> None:
+        """Remove what an attempt published whose end nobody wanted to know; idempotent."""
+        shutil.rmtree(self._variants / image_id / prefix, ignore_errors=True)
 
     def delete(self, image_id: str) -> None:
         """See `Files.delete`."""

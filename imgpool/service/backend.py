@@ -22,6 +22,7 @@ from imgpool.service.ownership import DataDirectoryLock
 from imgpool.service.pool_engine import PoolEngine
 from imgpool.service.records import Records, StoreError
 from imgpool.service.resumable import Resumable
+from imgpool.service.resumable_files import UnfinishedFiles
 from imgpool.service.sqlite import SQLiteRecords
 from imgpool.service.upload import Begun, Upload
 
@@ -149,9 +150,10 @@ class Embedded:
         clock: Callable[[], float],
     ) -> Resumable:
         """See `Backend.uploads`."""
-        uploads = Resumable(self._settings, files, records, reserve=reserve, upload=upload, count=count, clock=clock)
+        unfinished = UnfinishedFiles(self._settings.data_dir.absolute() / "uploads", files)
+        uploads = Resumable(self._settings, unfinished, reserve=reserve, upload=upload, count=count, clock=clock)
         try:
-            if going_on := uploads.recover():
+            if going_on := uploads.take_up(unfinished.recover(), records.known):
                 log.info("%d unfinished uploads can go on", going_on)
         except OSError as error:
             log.error("unfinished uploads of an earlier run could not be read: %s", error)

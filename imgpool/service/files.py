@@ -36,6 +36,11 @@ class NewOriginal(Protocol):
     def commit(self) -> None:
         """Sync to the disk and take the final name: after this the original survives a crash."""
 
+    def withdraw(self) -> None:
+        """After a `commit` that failed, or whose image got no record: remove what it may have left under the final
+        name. Raises OSError when it stays, for a sweep to find.
+        """
+
     def discard(self) -> None:
         """Forget the bytes; idempotent, and nothing after `commit`."""
 
@@ -240,6 +245,9 @@ class _PartFile:
         self._file = None
         self._part.rename(self._final)
         _sync_directory(self._final.parent)
+
+    def withdraw(self) -> None:
+        self._final.unlink(missing_ok=True)
 
     def discard(self) -> None:
         if self._file is not None:

@@ -12,7 +12,7 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -20,9 +20,8 @@ from imgpool.config import Settings
 from imgpool.errors import Draining, Expired, NoFile, NoSuchUpload, Refused, TooManyUnfinished, UploadTooLarge
 from imgpool.pool import Context
 from imgpool.service.engine import Slot
-from imgpool.service.files import Files
-from imgpool.service.records import Records
-from imgpool.service.resumable_files import Facts, UnfinishedFiles
+from imgpool.service.records import StoreError
+from imgpool.service.resumable_files import Facts, UnfinishedStore
 from imgpool.service.resumable_turn import Entry, Held, Turn
 from imgpool.service.upload import Begun, Upload, clean_name, store_refusal
 
@@ -75,8 +74,7 @@ class Resumable:
     def __init__(
         self,
         settings: Settings,
-        files: Files,
-        records: Records,
+        unfinished: UnfinishedStore,
         *,
         reserve: Callable[[str], Slot],
         upload: Callable[[str, Slot, Begun], Upload],
@@ -84,8 +82,8 @@ class Resumable:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
-        self._unfinished = UnfinishedFiles(settings.data_dir.absolute() / "uploads", files)
-        self._records, self._upload = records, upload
+        self._unfinished = unfinished
+        self._upload = upload
         self._reserve, self._count, self._clock = reserve, count, clock
         self._draining = False
         self._lock = threading.Lock()
@@ -96,14 +94,13 @@ class Resumable:
 
     # Life
 
-    def recover(self) -> int:
-        """Before the first request: take up what an earlier run left; returns how many uploads go on. Blocks.
-
-        Raises OSError or `StoreError`.
+    def take_up(self, found: Iterable[tuple[Facts, float]], known: Callable[[Iterable[str]], set[str]]) -> int:
+        """Before the first request: take up what an earlier run left, each with the seconds since it moved; returns how
+        many uploads go on. Blocks. Raises OSError or `StoreError`.
         """
         now = self._clock()
-        for facts, still_s in self._unfinished.recover():
-            kept = facts.id in self._records.known([facts.id])  # killed between its record and the end of its upload
+        for facts, still_s in found:
+            kept = facts.id in known([facts.id])  # killed between its record and the end of its upload
             if kept or still_s >= self._settings.unfinished_expire_s:
                 self._unfinished.remove(facts.id)
             else:
@@ -123,7 +120,7 @@ class Resumable:
         """Interrupt whoever sends bytes, give all slots back, keep the bytes. Idempotent; blocks for a moment."""
         self._stopping.cancel("the server stops")
         self._thread.join()
-        self.tend()
+        self._tend_if_possible()
 
     # Uploads
 
@@ -167,7 +164,7 @@ class Resumable:
         """End the request that sends bytes now, if there is one: its client is asking anew. Raises `NoSuchUpload`."""
         entry = self._entry(upload_id)
         with entry.lock:
-            entry.take_over(self._clock())
+            entry.keep_and_take_over(self._clock())
 
     def go_on(
         self,
@@ -216,24 +213,31 @@ class Resumable:
         """Take back the slots of uploads that stand still, and the disk of those that expired; before a stop, wait no
         longer for clients that are silent. Blocks on the disk.
         """
-        now, stopping = self._clock(), self._stopping.done
+        now = self._clock()
+        for entry in self._tended(now):
+            if entry.still_s(now) >= self._settings.unfinished_expire_s:
+                self._expire(entry)
+
+    def _tended(self, now: float) -> list[Entry]:
+        """All there are, after silent turns were ended and slots were taken back."""
         with self._lock:
             entries = list(self._book.entries.values())
         for entry in entries:
             if self._draining:
                 entry.end_silent_turn(now)
-            still_s = entry.still_s(now)
-            if still_s >= self._settings.unfinished_slot_s or stopping:
+            if entry.still_s(now) >= self._settings.unfinished_slot_s or self._stopping.done:
                 entry.give_slot_back_if_still(now)
-            if still_s >= self._settings.unfinished_expire_s:
-                self._expire(entry)
+        return entries
 
     def _keep_tending(self) -> None:
         while not self._stopping.wait(min(TEND_S, self._settings.unfinished_slot_s)):
-            try:
-                self.tend()
-            except OSError as error:
-                log.error("an expired upload could not be removed: %s", error)
+            self._tend_if_possible()
+
+    def _tend_if_possible(self) -> None:
+        try:
+            self.tend()
+        except (OSError, StoreError) as error:
+            log.error("unfinished uploads could not be looked after: %s", error)
 
     # For turns
 
@@ -260,7 +264,7 @@ class Resumable:
         with self._lock:
             entry = self._book.entries.get(upload_id)
         if entry is None:
-            raise NoSuchUpload("There is no unfinished upload with this ID; it may have expired.")
+            raise no_such_upload()
         return entry
 
     def _seen(self, entry: Entry, offset: int) -> Unfinished:
@@ -283,9 +287,7 @@ class Resumable:
             with self._lock:
                 oldest = max(self._book.entries.values(), key=lambda each: each.still_s(now), default=None)
             if oldest is None or oldest.still_s(now) < YIELDS_AFTER_S:
-                raise TooManyUnfinished(
-                    "The server has as many unfinished uploads as it takes: try again in a minute.", retry_after_s=60
-                )
+                raise too_many()
             self._expire(oldest)
 
     def _entered(self, entry: Entry) -> bool:
@@ -302,6 +304,9 @@ class Resumable:
 
     def _expire(self, entry: Entry) -> None:
         self._end(entry)
+        self._count_expired()
+
+    def _count_expired(self) -> None:
         self._count(Expired("The upload stood still for too long: begin it again."))
 
     def _end(self, entry: Entry) -> None:
@@ -311,6 +316,18 @@ class Resumable:
                 return
             self._book.bytes -= entry.facts.length
         self._unfinished.remove(entry.facts.id)
+
+
+def too_many() -> TooManyUnfinished:
+    """No place for another one, and none that could yield its own."""
+    return TooManyUnfinished(
+        "The server has as many unfinished uploads as it takes: try again in a minute.", retry_after_s=60
+    )
+
+
+def no_such_upload() -> NoSuchUpload:
+    """There is none, or there is one no more."""
+    return NoSuchUpload("There is no unfinished upload with this ID; it may have expired.")
 
 
 def _nothing() -> None:

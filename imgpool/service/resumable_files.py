@@ -17,9 +17,9 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
-from imgpool.service.files import Files, is_image_id
+from imgpool.service.files import Files, NewOriginal, is_image_id
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +33,35 @@ class Facts:
     name: str
     owner: str | None
     note: str
+
+
+class GrowingOriginal(NewOriginal, Protocol):
+    """A `NewOriginal` that grows over several requests; this is what one of them has of it."""
+
+    def head(self, most: int) -> bytes:
+        """The first bytes."""
+
+    def cut(self, offset: int) -> None:
+        """Forget what was written from this offset on, where the request began."""
+
+    def pause(self) -> None:
+        """Keep what has come, and write no more; idempotent."""
+
+
+class UnfinishedStore(Protocol):
+    """Keeps unfinished uploads. Every method blocks and may raise OSError; one thread at a time for each upload."""
+
+    def begin(self, facts: Facts) -> None:
+        """Remember an upload that has no bytes yet."""
+
+    def offset(self, facts: Facts) -> int:
+        """How many bytes are there, without the last one."""
+
+    def open(self, facts: Facts, offset: int) -> GrowingOriginal:
+        """To write on from this offset; what lies beyond is cut off."""
+
+    def remove(self, image_id: str) -> None:
+        """Forget it and give the disk back; idempotent."""
 
 
 class UnfinishedFiles:
@@ -148,6 +177,10 @@ class UnfinishedOriginal:
         """See `NewOriginal.commit`."""
         self.pause()
         self._files.adopt(self._image_id, self._path)
+
+    def withdraw(self) -> None:
+        """See `NewOriginal.withdraw`: of the original; the bytes here stay."""
+        self._files.delete(self._image_id)
 
     def discard(self) -> None:
         """See `NewOriginal.discard`."""

@@ -17,7 +17,7 @@ from imgpool.errors import Draining, NoSuchUpload, Refused, Superseded, UploadTo
 from imgpool.imaging.formats import SNIFF_BYTES
 from imgpool.service.engine import Slot
 from imgpool.service.records import NewImage
-from imgpool.service.resumable_files import Facts, UnfinishedFiles, UnfinishedOriginal
+from imgpool.service.resumable_files import Facts, GrowingOriginal, UnfinishedStore
 from imgpool.service.upload import Begun, sniffed, store_refusal
 
 if TYPE_CHECKING:
@@ -52,9 +52,20 @@ class Entry:
         """For how long no request has been sending bytes; 0 while one does."""
         return 0.0 if self.turn is not None else max(0.0, now - self._moved_at)
 
+    def moved(self, moved_at: float) -> None:
+        """Somebody else says when it moved; nothing while a request sends bytes here."""
+        with self.lock:
+            if self.turn is None:
+                self._moved_at = moved_at
+
     def hold(self, held: Held | None, now: float) -> None:
         """Have a slot, and from now on a pace. With the lock held, or before anybody knows the entry."""
         self.held, self._held_at, self.received = held, now, 0
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody sends bytes, and it has no slot."""
+        return self.turn is None and self.held is None
 
     def makes_way(self, least_bytes_per_s: int, now: float) -> bool:
         """Give the slot back if the bytes come too slowly to keep it while another upload wants it; whether it did,
@@ -97,6 +108,13 @@ class Entry:
         finally:
             self.lock.release()
 
+    def keep_and_take_over(self, now: float) -> None:
+        """As `take_over`, and what has come until now is kept. With the lock held; blocks on the disk."""
+        turn = self.turn
+        self.take_over(now)
+        if turn is not None:
+            turn.pause()
+
     def give_slot_back(self) -> None:
         """With the lock held."""
         if self.held is not None:
@@ -124,7 +142,7 @@ class Turn:
     def __init__(
         self,
         uploads: Resumable,
-        unfinished: UnfinishedFiles,
+        unfinished: UnfinishedStore,
         entry: Entry,
         offset: int,
         hold: Callable[[], Held],
@@ -134,14 +152,14 @@ class Turn:
         with entry.lock:
             if entry.closed:
                 raise NoSuchUpload("There is no unfinished upload with this ID; it may have expired.")
-            entry.take_over(uploads.now())  # whoever sent bytes until now: this client has come back since
+            entry.keep_and_take_over(uploads.now())  # whoever sent bytes until now: this client has come back since
             try:
                 there = unfinished.offset(entry.facts)
                 if there != offset:
                     raise WrongOffset(there)
                 if entry.held is None:
                     entry.hold(hold(), uploads.now())
-                self._original: UnfinishedOriginal = unfinished.open(entry.facts, offset)
+                self._original: GrowingOriginal = unfinished.open(entry.facts, offset)
             except OSError as error:
                 raise store_refusal(error) from error
             entry.turn = self
@@ -156,8 +174,8 @@ class Turn:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._pause()
         with self._entry.lock:
+            self.pause()
             if self._entry.turn is self:
                 self._entry.leave(self._uploads.now())
                 if self._uploads.stopping:
@@ -198,7 +216,10 @@ class Turn:
         """Forget what this turn brought: its checksum is wrong. Raises `Superseded`."""
         with self._entry.lock:
             self._check_turn()
-            self._original.cut(self._began_at)
+            try:
+                self._original.cut(self._began_at)
+            except OSError as error:
+                raise store_refusal(error) from error
         self.offset = self._began_at
 
     def finish(self) -> NewImage | None:
@@ -225,7 +246,7 @@ class Turn:
             self._check_turn()
             assert self._entry.held is not None  # noqa: S101 - a turn has one
             slot = self._entry.held.slot
-            begun = Begun(self._original, self.offset, self._original.head(SNIFF_BYTES))
+            begun = Begun(self._original, self.offset, self._head())
             upload = self._uploads.as_upload(facts.id, slot, begun)
             image = upload.accept(facts.name, facts.owner)
             # Under the lock still: original and unfinished upload are one file now, that nobody may write to any more.
@@ -234,15 +255,25 @@ class Turn:
 
     def _look(self) -> None:
         self._looked = True
+        with self._entry.lock:
+            self._check_turn()
+            head = self._head()
         try:
-            sniffed(self._original.head(SNIFF_BYTES))
+            sniffed(head)
         except Refused as refusal:
             self._give_up(refusal)
+
+    def _head(self) -> bytes:
+        try:
+            return self._original.head(SNIFF_BYTES)
+        except OSError as error:
+            raise store_refusal(error) from error
 
     def _give_up(self, refusal: Refused) -> NoReturn:
         """Raise the refusal; one that says no time to come back ends the upload."""
         if refusal.retry_after_s is None:
-            self._pause()
+            with self._entry.lock:
+                self.pause()
             self._uploads.finished(self._entry)
         raise refusal
 
@@ -250,7 +281,8 @@ class Turn:
         if self._entry.turn is not self:
             raise Superseded("Another request goes on with this upload.")
 
-    def _pause(self) -> None:
+    def pause(self) -> None:
+        """Have what has come kept; idempotent. With the entry's lock held."""
         try:
             self._original.pause()
         except OSError as error:

@@ -100,11 +100,14 @@ class Upload:
             raise NoFile("The file is empty: choose one that has a picture in it.")
         image_format = self._format or sniffed(self._head)
         try:
-            size = check_header(self._original.path(), self._limits)
+            path = self._original.path()
+            size = check_header(path, self._limits)
         except ImageTooLarge as error:
             raise OverHeaderLimit(str(error)) from error
+        except OSError as error:
+            raise store_refusal(error) from error
         width, height = size or (None, None)
-        weight = self._weigh(self._original.path())
+        weight = self._weigh(path)
         image = NewImage(
             self.image_id,
             clean_name(name),
@@ -120,7 +123,7 @@ class Upload:
             self._records.add(image)
         except (OSError, StoreError) as error:
             try:
-                self._files.delete(self.image_id)
+                self._original.withdraw()
             except OSError as left:  # without a record: the next start's sweep removes it
                 log.error("what came of a refused upload is left until the next start: %s", left)
             raise store_refusal(error) from error

@@ -1,4 +1,6 @@
-/** Uploads one file with tus-js-client: `node upload.mjs PACKAGES ENDPOINT FILE [UPLOAD]`. Prints a line a step. */
+/** Uploads one file with tus-js-client: `node upload.mjs PACKAGES ENDPOINT FILE [UPLOAD]`. Prints a line a step.
+ *  With CHUNK_BYTES in the environment no request brings more than so many.
+ */
 
 import { createReadStream, statSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -12,6 +14,7 @@ const upload = new tus.Upload(createReadStream(file), {
   uploadUrl,
   uploadSize: statSync(file).size,
   metadata: { filename: basename(file) },
+  chunkSize: Number(process.env.CHUNK_BYTES ?? Infinity),
   retryDelays: Array(100).fill(100),
   onShouldRetry(error) {
     console.log(`retry ${error.originalResponse?.getStatus() ?? "connection"}`);

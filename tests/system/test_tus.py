@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import socket
-import subprocess
 import sys
-import threading
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,63 +12,17 @@ import pytest
 from halfway import Halfway
 from pictures import photo
 from serving import Server, wait_for
+from tus_clients import CLIENTS, WAIT_S, Client, packages  # noqa: F401 - a fixture
 
-CLIENTS = Path(__file__).parent.parent / "clients"
-WAIT_S = 60
 MIB = 1024 * 1024
 
 
-class Client:
-    """A client program and what it prints."""
-
-    def __init__(self, *command: str) -> None:
-        self.lines: list[str] = []
-        self._thread = threading.Thread(target=self._run, args=command, daemon=True)
-        self._thread.start()
-
-    def _run(self, *command: str) -> None:
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-            assert process.stdout is not None
-            self.lines.extend(line.rstrip("\n") for line in process.stdout)
-
-    def image_id(self) -> str:
-        """Wait for the end; the ID of the image."""
-        self._thread.join(WAIT_S)
-        assert not self._thread.is_alive(), self.lines
-        assert self.lines[-1].startswith("done "), self.lines
-        return self.lines[-1].rsplit("/", 1)[1]
-
-
 @pytest.fixture(scope="module")
-def commands(packages: Path) -> dict[str, tuple[str, ...]]:
+def commands(packages: Path) -> dict[str, tuple[str, ...]]:  # noqa: F811
     return {
         "tus-js-client": ("node", str(CLIENTS / "upload.mjs"), str(packages)),
         "tuspy": (sys.executable, str(CLIENTS / "upload.py")),
     }
-
-
-@pytest.fixture(scope="module")
-def packages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """tus-js-client as the lock file has it, outside of the source tree."""
-    if shutil.which("npm") is None:
-        reason = "no Node.js on this machine"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    folder = tmp_path_factory.mktemp("clients")
-    for name in ("package.json", "package-lock.json"):
-        shutil.copy(CLIENTS / name, folder)
-    done = subprocess.run(
-        ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=180,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    yield folder
-    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="module")
