@@ -132,12 +132,22 @@ class PoolProcess:
         try:
             kept = retried(self._stopping, record.id, lambda: self._records.finish(record.id, now, outcome))
             # False: it was deleted meanwhile, or thought lost and given to another, whose attempt it is now.
-            if not kept and retried(self._stopping, record.id, lambda: self._records.get(record.id)) is None:
-                self._files.delete(record.id)  # what was just published must go, too
+            if not kept:
+                self._put_away(
+                    attempted, retried(self._stopping, record.id, lambda: self._records.get(record.id)), record.id
+                )
         except JobCancelled:
             log.error("image %s: its end could not be recorded, others will try it again", record.id)
         except OSError as error:
             log.error("files of deleted image %s are left until a sweep: %s", record.id, error)
+
+    def _put_away(self, attempted: Attempted, now: ImageRecord | None, image_id: str) -> None:
+        """Remove what was just published for nothing: with a deleted image all of it, else what this attempt made."""
+        if now is None:
+            self._files.delete(image_id)
+        elif attempted.variants and attempted.variants != now.variants:  # the same: an earlier answer was lost
+            prefix = attempted.variants[0].filename.partition("/")[0] + "/"
+            self._files.withdraw(image_id, prefix)
 
     def _hand_back(self, image_id: str) -> None:
         try:
