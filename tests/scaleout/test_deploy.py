@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,22 @@ def test_systemd_reads_it(unit: Path, tmp_path: Path) -> None:
     here.write_text(unit.read_text().replace("/opt/imgpool/bin/imgpool", str(Path(sys.executable).parent / "imgpool")))
     done = subprocess.run([analyze, "verify", str(here)], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_image_is_made_of_what_the_wheel_is() -> None:
+    """Docker itself is not there to say so: the wheel needs these, and nothing else of a checkout."""
+    copied = re.findall(r"^COPY (.*) /src/\S*$", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
+    sources = {source for line in copied for source in line.split()}
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    built = wheel["tool"]["hatch"]["build"]["targets"]["wheel"]
+    project = wheel["project"]
+    assert sources == {
+        "pyproject.toml",
+        project["readme"],
+        *project["license-files"],
+        *built["packages"],
+        *(path.split("/")[0] for path in built["force-include"]),
+    }
 
 
 def test_nginx_reads_it(tmp_path: Path) -> None:
