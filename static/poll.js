@@ -4,6 +4,7 @@ const LONGEST_PAUSE_MS = 15_000;
 const ANSWER_TIMEOUT_MS = 10_000;
 
 export class SignedOut extends Error {}
+export class Gone extends Error {}
 
 const seen = new Map(); // address -> ETag of the answer that was returned last
 
@@ -15,6 +16,7 @@ export async function fetchIfChanged(address, { always = false } = {}) {
     signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS),
   });
   if (response.status === 401 || response.status === 403) throw new SignedOut();
+  if (response.status === 404) throw new Gone(`${address}: 404`);
   if (!response.ok) throw new Error(`${address}: ${response.status}`);
   const body = await response.json();
   if (always) return body;

@@ -4,17 +4,19 @@ import { setText } from "./format.js";
 
 const panel = document.querySelector("[data-steer]"); // only for those who may
 const many = document.getElementById("many");
+const MOST_IDS = 1000; // as the API takes at once
+
+let known = null; // the pool as it was told last
+let asking = 0; // answers that are still to come
+let before = Promise.resolve(); // the wish before this one
 const picked = () => Array.from(document.querySelectorAll('input[name="id"]:checked'));
 
 /** Makes buttons and fields those of a status; what somebody is just typing is left alone. */
 export function drawSteering(status) {
   if (!panel) return;
-  const { workers, most_workers: most, paused, queue } = status.pool;
-  for (const button of panel.querySelectorAll("[data-step]")) {
-    const wanted = workers + Number(button.dataset.step);
-    button.value = wanted;
-    button.disabled = wanted < 1 || wanted > most;
-  }
+  known = status.pool;
+  const { workers, paused, queue } = known;
+  if (asking === 0) drawSteps(workers);
   const places = panel.querySelector("input");
   if (places !== document.activeElement && Number(places.defaultValue) !== queue.capacity) {
     places.defaultValue = places.value = queue.capacity;
@@ -26,6 +28,28 @@ export function drawSteering(status) {
   const { active, images } = status.retrying;
   retry.disabled = status.counts.failed === 0 || active;
   setText(retry, active ? `Retrying: ${images} put back` : "Retry all failed");
+}
+
+/** Who clicks twice wants two steps: the second one starts from what the first one wished, not from what is there yet. */
+function drawSteps(workers) {
+  for (const button of panel.querySelectorAll("[data-step]")) {
+    const wanted = workers + Number(button.dataset.step);
+    button.value = wanted;
+    button.disabled = wanted < 1 || (known !== null && wanted > known.most_workers);
+  }
+}
+
+async function steerTo(wish) {
+  asking += 1;
+  if (wish.workers) drawSteps(wish.workers);
+  const mine = before.then(() => ask(panel.dataset.steer, "PATCH", wish)); // in their order, or the first would win
+  before = mine.catch(() => {});
+  try {
+    return await mine;
+  } finally {
+    asking -= 1;
+    if (asking === 0 && known) drawSteps(known.workers);
+  }
 }
 
 async function ask(address, method, body) {
@@ -62,7 +86,7 @@ export function steer(changed) {
       if (form.dataset.api) changed(await ask(form.dataset.api, "POST").then(() => undefined));
       else {
         form.querySelector("input")?.blur();
-        changed(await ask(panel.dataset.steer, "PATCH", wishOf(form, event.submitter)));
+        changed(await steerTo(wishOf(form, event.submitter)));
       }
       complain("");
     } catch (error) {
@@ -74,10 +98,19 @@ export function steer(changed) {
     event.preventDefault();
     const ids = picked().map((box) => box.value);
     if (ids.length === 0) return;
+    const wrong = many.querySelector("[data-many-wrong]");
+    wrong.hidden = true;
     try {
-      await ask(many.dataset.api, "POST", { ids });
-      for (const id of ids) document.querySelector(`.card[data-id="${CSS.escape(id)}"]`)?.remove();
+      for (let start = 0; start < ids.length; start += MOST_IDS) {
+        const some = ids.slice(start, start + MOST_IDS);
+        await ask(many.dataset.api, "POST", { ids: some });
+        for (const id of some) document.querySelector(`.card[data-id="${CSS.escape(id)}"]`)?.remove();
+      }
+      many.querySelector("summary").focus(); // the button goes with what is folded
       many.querySelector("details").open = false;
+    } catch (error) {
+      setText(wrong, `Not deleted: ${error.message}`);
+      wrong.hidden = false;
     } finally {
       count();
       changed();

@@ -116,11 +116,20 @@ intake(form, (given, leftOut) => {
 const samples = form.querySelector("[data-samples]");
 samples?.addEventListener("click", async () => {
   samples.disabled = true;
-  for (const address of samples.dataset.samples.split(" ")) {
-    const blob = await (await fetch(address)).blob();
-    files.add([new File([blob], decodeURIComponent(address.split("/").pop()), { type: blob.type, lastModified: 0 })]);
+  setText(form.querySelector("[data-intake]"), "");
+  try {
+    for (const address of samples.dataset.samples.split(" ")) {
+      const answer = await fetch(address);
+      if (!answer.ok) throw new TypeError(`${address}: ${answer.status}`);
+      const blob = await answer.blob();
+      files.add([new File([blob], decodeURIComponent(address.split("/").pop()), { type: blob.type, lastModified: 0 })]);
+    }
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    setText(form.querySelector("[data-intake]"), wordOf("no-samples"));
+  } finally {
+    samples.disabled = false;
   }
-  samples.disabled = false;
 });
 
 window.addEventListener("beforeunload", (event) => {

@@ -10,7 +10,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 import psutil
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from imgpool.service.sqlite import SQLiteRecords
 from serving import SAMPLES, Server
@@ -20,6 +20,12 @@ OpenPage = Callable[..., Page]
 
 def _number(page: Page, field: str) -> int:
     return int(page.locator(f'.sums [data-field="{field}"]').first.inner_text().replace(",", ""))
+
+
+def _delete(server: Server, address: str) -> None:
+    with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)) as connection:
+        connection.request("DELETE", address)
+        assert connection.getresponse().status == 204
 
 
 def _decoders(server: Server) -> list[psutil.Process]:
@@ -184,10 +190,7 @@ def test_a_deleted_image_leaves_an_open_status_page(server: Server, open_page: O
     server.wait_until_settled()
     page = open_page(f"{server.url}/status")
     expect(page.locator(".card")).to_have_count(1)
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
-    connection.request("DELETE", answer["images"][0]["url"])
-    assert connection.getresponse().status == 204
-    connection.close()
+    _delete(server, answer["images"][0]["url"])
     expect(page.locator(".card")).to_have_count(0)
 
 
@@ -215,6 +218,50 @@ def test_steering_is_seen_at_once_and_says_what_is_not_possible(open_page: OpenP
         expect(plain.locator(".lane")).to_have_count(1)
         plain.get_by_role("button", name="Pause").click()
         expect(plain.get_by_role("heading", level=1)).to_have_text("The pool is paused")
+
+
+def test_two_quick_clicks_are_two_workers(server: Server, open_page: OpenPage) -> None:
+    page = open_page(f"{server.url}/status")
+    page.get_by_role("button", name="One worker more").dblclick()
+    expect(page.locator(".lane")).to_have_count(3)
+    assert server.get("/api/status")["pool"]["workers"] == 3
+
+
+def test_images_that_could_not_be_deleted_stay_and_it_is_said(
+    server: Server, open_page: OpenPage, samples: list[Path]
+) -> None:
+    server.upload(samples[1].read_bytes(), "one.png")
+    server.wait_until_settled()
+    page = open_page(f"{server.url}/status")
+    page.get_by_role("checkbox", name="Select one.png").check()
+    page.get_by_text("Delete selected images (1)").click()
+    page.context.set_offline(True)
+    page.get_by_role("button", name="Delete for good").click()
+    expect(page.get_by_role("alert").filter(has_text="Not deleted")).to_be_visible()
+    expect(page.locator(".card-name")).to_have_text(["one.png"])
+    page.context.set_offline(False)
+    page.get_by_role("button", name="Delete for good").click()
+    expect(page.locator(".card-name")).to_have_count(0)
+    expect(page.locator("#many summary")).to_be_focused()
+
+
+def test_the_page_of_an_unfinished_image_that_is_deleted_says_that_it_is_gone(
+    server: Server, browser: Browser, open_page: OpenPage, samples: list[Path]
+) -> None:
+    status = open_page(f"{server.url}/status")
+    status.get_by_role("button", name="Pause").click()
+    expect(status.get_by_role("heading", level=1)).to_have_text("The pool is paused")
+    image = server.upload(samples[1].read_bytes(), "one.png")[1]["images"][0]
+    page = browser.new_page()
+    try:
+        page.goto(server.url + image["url"].removeprefix("/api"))
+        expect(page.get_by_role("heading", name="Waiting for a worker")).to_be_visible()
+        with page.expect_navigation() as gone:
+            _delete(server, image["url"])
+        assert gone.value is not None
+        assert gone.value.status == 404
+    finally:
+        page.close()
 
 
 def test_many_images_are_ticked_and_deleted(server: Server, open_page: OpenPage, samples: list[Path]) -> None:

@@ -143,6 +143,18 @@ def test_a_first_visit_without_photos_has_the_samples(open_page: OpenPage, serve
     expect(page.get_by_role("button", name="Try the samples")).to_be_hidden()
 
 
+def test_samples_that_do_not_come_can_be_asked_for_again(open_page: OpenPage, server: Server) -> None:
+    page = open_page(server.url)
+    button = page.get_by_role("button", name="Try the samples")
+    page.context.set_offline(True)
+    button.click()
+    expect(page.get_by_role("status").filter(has_text="The samples did not come")).to_be_visible()
+    expect(button).to_be_enabled()
+    page.context.set_offline(False)
+    button.click()
+    headline(page, re.compile(r"^All \d+ done$"))
+
+
 def test_a_phone_takes_a_photo(open_page: OpenPage, server: Server, samples: list[Path]) -> None:
     page = open_page(server.url, has_touch=True, is_mobile=True, viewport={"width": 360, "height": 740})
     with page.expect_file_chooser() as choosing:
