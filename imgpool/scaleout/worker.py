@@ -12,6 +12,7 @@ import os
 import socket
 from typing import Any
 
+from billiard import pool
 from celery import signals
 from celery.worker.control import control_command
 
@@ -86,6 +87,9 @@ class Worker:
 
     def _forked(self, **_: Any) -> None:
         self._close_write_end()  # it is the main process' alone
+        # In tenths of a second: a process that ends waits for the main process to take its last result, which a main
+        # process that stops may never do. Nobody needs it, the outcome is in the records.
+        pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = 20
         self._process = PoolProcess(self._settings, self._node, Publisher(self.app), self._stop_read)
 
     def _ended(self, **_: Any) -> None:
