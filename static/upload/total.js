@@ -67,10 +67,12 @@ export class Total {
     const { counts } = this.#files;
     if (!under) return "";
     const said = [wordOf("sent", { sent: bytes(this.#files.sent), size: bytes(this.#files.bytes) })];
+    // The rates are of the last seconds: of a server that does not answer they would promise what it did before.
+    const answers = this.#door.why !== "connection" && this.#door.why !== "server";
     const speed = this.#perS(1);
-    if (speed) said.push(`${bytes(Math.round(speed))}/s`);
+    if (speed && answers) said.push(`${bytes(Math.round(speed))}/s`);
     const perS = this.endedPerS;
-    if (perS) said.push(wordOf("left-time", { time: about((under - counts.paused) / perS) }));
+    if (perS && answers) said.push(wordOf("left-time", { time: about((under - counts.paused) / perS) }));
     if (this.#door.why && counts.waiting) said.push(wordOf(`why-${this.#door.why}`));
     else if (counts.paused === under) said.push(wordOf("all-paused"));
     return said.join(" · ");
