@@ -19,6 +19,7 @@ from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import ConnectionPool, PoolTimeout
 
+from imgpool.errors import SettingError
 from imgpool.scaleout.schema import bring_up_to_date
 from imgpool.service.records import StoreError, StoreFull
 
@@ -58,9 +59,17 @@ class Database:
         self._answers_since = 0.0
 
     def open(self) -> None:
-        """Connect, and make or complete the tables: of many processes that start at once, one does it."""
+        """Connect, and make or complete the tables: of many processes that start at once, one does it. Raises
+        `StoreError`, or `SettingError` for a URL that PostgreSQL does not take.
+        """
         try:
             parameters = conninfo_to_dict(self._url)
+        except psycopg.Error:  # whose text may be the whole URL, or the password in it
+            raise SettingError(
+                "--database: (not shown) is not allowed; allowed: a URL as postgresql://USER:PASSWORD@HOST/DATABASE, "
+                "in which %, @, / and the like in a name or password are written as %25, %40, %2F"
+            ) from None
+        try:
             with psycopg.connect(self._url, autocommit=True, connect_timeout=int(CONNECT_S)) as connection:
                 bring_up_to_date(connection)
         except psycopg.Error as error:
@@ -199,5 +208,5 @@ def once_more(action: Callable[[], T], again: Callable[[], T]) -> T:
 
 
 def _told(error: psycopg.Error) -> str:
-    """Its first line. psycopg never puts a password into it."""
+    """Its first line. Without a password: only what says that a URL is none has one, and `open` does not show that."""
     return (str(error) or type(error).__name__).splitlines()[0]
