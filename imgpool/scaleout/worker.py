@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import logging
 import os
+import select
 import socket
+import sys
+import time
 from typing import Any
 
 from billiard import pool
@@ -23,8 +26,11 @@ from imgpool.scaleout.cluster import Cluster
 from imgpool.scaleout.process import PoolProcess
 from imgpool.service import Service
 from imgpool.service.memory import MemoryBudget
+from imgpool.service.records import StoreError
 
 log = logging.getLogger(__name__)
+
+AGAIN_S = 1.0
 
 
 class Worker:
@@ -86,11 +92,24 @@ class Worker:
     # In a process of its pool
 
     def _forked(self, **_: Any) -> None:
+        """Ready for images, or no process of the pool: Celery sends none before this returns, and goes on after an
+        error, when each image would fail at once. So wait for a database or files that are away.
+        """
         self._close_write_end()  # it is the main process' alone
         # In tenths of a second: a process that ends waits for the main process to take its last result, which a main
         # process that stops may never do. Nobody needs it, the outcome is in the records.
         pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = 20
-        self._process = PoolProcess(self._settings, self._node, Publisher(self.app), self._stop_read)
+        while self._process is None:
+            try:
+                self._process = PoolProcess(self._settings, self._node, Publisher(self.app), self._stop_read)
+            except (StoreError, SettingError) as error:
+                log.error("a process of the pool cannot begin, and tries again: %s", error)
+                if select.select([self._stop_read], [], [], AGAIN_S)[0]:
+                    sys.exit(0)  # the worker stops
+            except Exception:
+                log.exception("a process of the pool cannot begin, and another one will try")
+                time.sleep(AGAIN_S)  # Celery makes the other one at once
+                sys.exit(1)
 
     def _ended(self, **_: Any) -> None:
         if self._process is not None:

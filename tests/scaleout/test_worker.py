@@ -18,6 +18,7 @@ import pytest
 
 from hosts import Site, Witness, pool_processes, steer, wait_until_settled
 from pictures import photo
+from servers.postgresql import PostgreSQL
 from servers.rabbitmq import RabbitMQ
 from servers.redis import Redis, free_port
 from serving import Server, wait_for
@@ -144,6 +145,8 @@ def test_rabbitmq_carries_the_images_and_celerys_tools_see_the_worker(
         ((), 2, "--broker: not given"),
         (("--broker", "redis://127.0.0.1:1"), 2, "--broker: not allowed without --database and --files"),
         (("--database", "postgresql://imgpool:s3cret@127.0.0.1:1/d"), 1, "the database cannot be used"),
+        (("--database", "postgresql://imgpool:s3cret%zz@127.0.0.1:1/d"), 2, "written as %25"),
+        (("--database", "postgresql://imgpool:s3cret@[::1]x/d"), 2, "--database: (not shown) is not allowed"),
         (("--files", "file:///nowhere/at/all"), 2, "there is no such directory"),
         (("--files", "file://nowhere/at/all"), 2, "with three slashes"),
     ],
@@ -163,6 +166,22 @@ def test_what_a_worker_cannot_use_is_refused_in_one_line(
     assert ended.stderr.count("\n") == 1
     assert said in ended.stderr
     assert "s3cret" not in ended.stderr
+
+
+def test_a_pool_process_that_begins_while_the_database_is_away_waits_for_it(
+    tmp_path: Path, redis: Redis, postgresql: PostgreSQL, database_url: str, shared: str
+) -> None:
+    with Site(tmp_path, webs=1, workers=1, broker=redis.url, database=database_url, files=shared) as site:
+        (web,), (worker,) = site.webs, site.workers
+        postgresql.kill()
+        (process,) = pool_processes(worker)
+        process.kill()
+        wait_for(lambda: any("cannot begin, and tries again" in line for line in worker.log), "its successor to try")
+        postgresql.start()
+        wait_for(lambda: web.upload(photo(640, 480))[0] == 202, "the database to be of use again")
+        counts = wait_until_settled(web)
+        assert counts["accepted"] == counts["done"] >= 1
+        assert not any("raised unexpected" in line for line in worker.log)
 
 
 def test_a_cold_shutdown_leaves_what_is_under_way_to_others(
