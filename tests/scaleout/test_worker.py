@@ -40,6 +40,12 @@ def stop_decoder(worker: Server) -> psutil.Process:
     return decoder
 
 
+def ready(web: Server, worker: Server, killed: psutil.Process) -> bool:
+    """Whether the process in place of the killed one has told that it is there, which it does when its decoder is."""
+    told = {peer["pid"] for peer in web.get("/api/status")["peers"]} - {killed.pid}
+    return any(process.pid in told for process in pool_processes(worker))
+
+
 def state(web: Server, image_id: str) -> str:
     return tried(web, image_id)[0]
 
@@ -67,7 +73,7 @@ def test_an_image_that_takes_its_workers_with_it_fails_and_a_stuck_decoder_is_ki
             steer(web, paused=True)  # until the new process' decoder can be stopped, too
             (process,) = pool_processes(worker)
             process.kill()  # as the system does when memory runs out
-            wait_for(lambda: decoders(worker), "a new pool process")
+            wait_for(lambda: ready(web, worker, process), "a new pool process")  # noqa: B023 - called at once
             if attempt == 1:
                 stop_decoder(worker)
             steer(web, paused=False)
