@@ -51,6 +51,8 @@ def test_two_hosts_are_one_service(tmp_path: Path, redis: Redis, database_url: s
         wait_for(lambda: one.get("/api/status")["service_s"]["p50"], "a measured time")
         page = ask(one, "GET", "/status")[1].decode()
         assert "Hosts and workers" in page
+        assert "wait to be recorded" not in page
+        assert "Memory for large images" not in page, "that is this host's, which decodes nothing"
         metrics = ask(one, "GET", "/metrics")[1].decode()
         assert "imgpool_oldest_wait_seconds 0.0" in metrics
         assert "imgpool_queue_buffered 0.0" in metrics
