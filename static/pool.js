@@ -53,7 +53,8 @@ function drawSummary(root, status) {
 function drawChannel(root, channel) {
   if (!channel) return;
   const { capacity, buffered, reserved = 0 } = channel;
-  if (Number(root.dataset.capacity) !== capacity) rebuildChannel(root, capacity);
+  const places = Math.max(capacity, buffered + reserved); // more than the capacity, when that was made smaller
+  if (Number(root.dataset.drawn) !== places) rebuildChannel(root, places);
   const bar = root.querySelector("svg");
   if (bar) {
     bar.querySelector(".bar-buffered").setAttribute("width", buffered);
@@ -69,18 +70,18 @@ function drawChannel(root, channel) {
   }
 }
 
-/** The capacity changed under way: squares are added or taken, or a bar is drawn instead of them. */
-function rebuildChannel(root, capacity) {
-  if (capacity > MOST_SQUARES) {
+/** The number of places changed under way: squares are added or taken, or a bar is drawn instead of them. */
+function rebuildChannel(root, places) {
+  if (places > MOST_SQUARES) {
     if (!root.querySelector("svg")) root.replaceChildren(newBar());
-    root.querySelector("svg").setAttribute("viewBox", `0 0 ${capacity} 1`);
+    root.querySelector("svg").setAttribute("viewBox", `0 0 ${places} 1`);
   } else {
-    if (root.dataset.columns !== String(columnsFor(capacity))) root.replaceChildren(); // of another size: drawn anew
-    while (root.children.length > capacity) root.lastElementChild.remove();
-    while (root.children.length < capacity) root.append(Object.assign(document.createElement("i"), { className: "place" }));
+    if (root.dataset.columns !== String(columnsFor(places))) root.replaceChildren(); // of another size: drawn anew
+    while (root.children.length > places) root.lastElementChild.remove();
+    while (root.children.length < places) root.append(Object.assign(document.createElement("i"), { className: "place" }));
   }
-  root.dataset.capacity = capacity;
-  root.dataset.columns = columnsFor(capacity);
+  root.dataset.drawn = places;
+  root.dataset.columns = columnsFor(places);
 }
 
 const columnsFor = (capacity) => (capacity > MOST_SQUARES ? 1 : capacity <= 16 ? 8 : capacity <= 64 ? 16 : 32); // as in templates/_pool.html

@@ -45,6 +45,17 @@ def test_what_is_not_possible_is_said_and_nothing_of_it_is_done(web: Make, wrong
     assert (pool(site)["workers"], pool(site)["queue"]["capacity"], pool(site)["paused"]) == (2, 8, False)
 
 
+def test_what_is_queued_beyond_a_smaller_capacity_is_drawn(web: Make, images: dict[str, bytes]) -> None:
+    site = web(workers=1, queue_capacity=4)
+    site.client.patch("/api/pool", json={"paused": True})
+    for _ in range(4):
+        assert site.client.post("/api/images", data=images["tiny"]).status_code == 202
+    site.client.patch("/api/pool", json={"queue_capacity": 2})
+    queue = site.client.get("/status").text.split('data-channel="pool.queue"')[1].split("</div>")[0]
+    assert queue.count('data-place="buffered"') == 4
+    assert queue.count("data-place=") == 4
+
+
 def test_the_forms_do_the_same_and_lead_to_the_status_page(web: Make) -> None:
     site = web(workers=1, queue_capacity=8)
     for form in ({"workers": "2"}, {"queue_capacity": "9"}, {"paused": "yes"}):
