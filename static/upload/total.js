@@ -18,6 +18,7 @@ export class Total {
   #drawn = "";
   #spokenAt = 0;
   #wasOpen = false;
+  #before = null; // how many files there were when it was last drawn
 
   constructor(root, files, door) {
     this.#root = root;
@@ -89,8 +90,10 @@ export class Total {
 
   /** Now and then, and when all have ended: never for each file or each byte. */
   #speak(under, now, headline, values) {
-    const over = this.#wasOpen && !under;
+    const came = this.#before !== null && values.all > this.#before; // and ended before this was drawn, perhaps
+    const over = (this.#wasOpen || came) && !under;
     this.#wasOpen = under > 0;
+    this.#before = values.all;
     if (!over && !(under && now - this.#spokenAt > SPEAK_EVERY_MS)) return;
     this.#spokenAt = now;
     setText(document.querySelector("[data-spoken]"), wordOf(headline, values));

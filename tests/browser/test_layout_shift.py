@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from serving import SAMPLES, Server
 
@@ -99,11 +99,18 @@ def _go_through(page: Page, server: Server) -> None:
     expect(page.locator(".figure canvas")).to_have_count(5)
     shifted("another filter")
 
+    late: list[Route] = []  # the picture's bytes come after the page is drawn
+    page.route(
+        "**/api/images/*/large", lambda route: late.append(route)
+    )  # the picture's bytes come after the page is drawn
     page.locator(".card a").first.click()
-    page.wait_for_url("**/images/*")
+    page.wait_for_url("**/images/*", wait_until="commit")
     expect(page.get_by_role("button", name="Copy link")).to_be_visible()
+    shifted("an image's page without its picture")
+    late.pop().continue_()
     expect(page.locator(".picture img")).to_have_js_property("complete", True)
     shifted("an image's page")
+    page.unroute("**/api/images/*/large")
     page.go_back()
 
     page.evaluate("scrollTo(0, 0)")

@@ -369,6 +369,7 @@ def test_a_tab_in_the_background_and_a_screen_reader_are_told_how_far_it_is(
     headline(page, "3 of 4 done, 1 needs a look")
     expect(icon).to_have_attribute("href", re.compile("^data:image/svg.*rect"))
     said = ["Done", "1 of 3 done", "All 3 done", "3 of 4 done, 1 needs a look"]
+    wait_for(lambda: len(page.evaluate("window.said")) == len(said), "the end to be said")
     assert page.evaluate("window.said") == said, "each once, and not each file or each byte"
 
 
