@@ -106,7 +106,7 @@ export function steer(changed) {
         await ask(many.dataset.api, "POST", { ids: some });
         for (const id of some) document.querySelector(`.card[data-id="${CSS.escape(id)}"]`)?.remove();
       }
-      many.querySelector("summary").focus(); // the button goes with what is folded
+      document.getElementById("images-title").focus(); // the button goes with what is folded, and with the last image all of it
       many.querySelector("details").open = false;
     } catch (error) {
       setText(wrong, `Not deleted: ${error.message}`);

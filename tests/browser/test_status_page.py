@@ -242,7 +242,7 @@ def test_images_that_could_not_be_deleted_stay_and_it_is_said(
     page.context.set_offline(False)
     page.get_by_role("button", name="Delete for good").click()
     expect(page.locator(".card-name")).to_have_count(0)
-    expect(page.locator("#many summary")).to_be_focused()
+    expect(page.locator("#images-title")).to_be_focused()
 
 
 def test_the_page_of_an_unfinished_image_that_is_deleted_says_that_it_is_gone(
