@@ -2,7 +2,8 @@
 
     python tests/load/scaleout_run.py [--photos 2000] [--no-goodput]
 
-Prints what became of every photo, and the goodput with one worker process and with two. Takes some minutes; wants
+Prints what became of every photo, and the goodput with one worker process and with two: with S3, whose server takes its
+share of the same CPUs, and with a directory in its place, which leaves them to the workers. Takes some minutes; wants
 PostgreSQL, redis-server and the extra imgpool[test]. Ends with 1 when something was lost or ended twice.
 """
 
@@ -27,6 +28,7 @@ from servers.swift import Swift, credentials
 from serving import wait_for
 
 SIZE = (2400, 1800)
+GOODPUT_SIZE = (4000, 3000)
 QUEUED, WARM = 200, 10
 
 
@@ -50,23 +52,31 @@ def main() -> int:
             swift.make_bucket()
             with Redis(root) as redis:
                 if not options.no_goodput:
-                    one, two = (goodput(root, postgresql, redis, swift, workers) for workers in (1, 2))
-                    print(f"goodput: {one:.1f} images/s with one worker, {two:.1f} with two: {two / one:.2f} times")
-                return 0 if kills(root, postgresql, redis, swift, options.photos) else 1
+                    for what in ("S3", "a directory"):
+                        one, two = (goodput(root, postgresql, redis, files(what, root, swift), n) for n in (1, 2))
+                        told = f"{one:.1f} images/s with one worker, {two:.1f} with two: {two / one:.2f} times"
+                        print(f"goodput with {what}: {told}", flush=True)
+                return 0 if not options.photos or kills(root, postgresql, redis, swift, options.photos) else 1
         finally:
             swift.stop()
             postgresql.remove()
 
 
-def goodput(root: Path, postgresql: PostgreSQL, redis: Redis, swift: Swift, workers: int) -> float:
+def files(what: str, root: Path, swift: Swift) -> dict[str, str]:
+    """Settings of new files on S3, or in a directory."""
+    if what == "S3":
+        return {"files": swift.folder().url, "s3_endpoint": swift.endpoint}
+    return {"files": Path(tempfile.mkdtemp(dir=root)).as_uri()}
+
+
+def goodput(root: Path, postgresql: PostgreSQL, redis: Redis, where: dict[str, str], workers: int) -> float:
     """Images a second with which so many workers, of one process each, empty a full queue that nobody adds to."""
-    folder = swift.folder()
     with postgresql.database() as url:
-        settings = {"broker": redis.url, "database": url, "files": folder.url, "s3_endpoint": swift.endpoint}
-        with Site(root / f"goodput{workers}", webs=1, workers=workers, queue_capacity=QUEUED, **settings) as site:
+        settings = {"broker": redis.url, "database": url, **where}
+        with Site(Path(tempfile.mkdtemp(dir=root)), webs=1, workers=workers, queue_capacity=QUEUED, **settings) as site:
             (web,) = site.webs
             steer(web, paused=True)
-            uploads = Uploaders(site.webs, photo(*SIZE), clients=4)
+            uploads = Uploaders(site.webs, photo(*GOODPUT_SIZE), clients=4)
             uploads.wait_for_more(QUEUED, 300)
             uploads.stop()
             steer(web, paused=False)
