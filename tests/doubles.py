@@ -19,6 +19,7 @@ from imgpool.service import ImageRecord, Service
 from imgpool.service.files import Directory
 from imgpool.service.records import Counts, NewImage, Outcome
 from imgpool.service.sqlite import SQLiteRecords
+from imgpool.service.stores import Stores
 
 WAIT_S = 20.0  # no test waits this long unless it fails
 
@@ -125,8 +126,8 @@ class Watching(Service):
     def open(self) -> None:
         super().open()
         self.records.close()
-        self.records = self.watched = self._records_kind(self.settings.data_dir / "imgpool.db")
-        self.files = self._files_kind(self.settings.data_dir, self.settings.output)
+        self.watched = self._records_kind(self.settings.data_dir / "imgpool.db")
+        self.stores = Stores(self._files_kind(self.settings.data_dir, self.settings.output), self.watched)
 
     def make_processor(self) -> Processor:
         if self.gate is None:

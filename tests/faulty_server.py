@@ -16,6 +16,7 @@ from imgpool.server.application import Application
 from imgpool.service import Service
 from imgpool.service.records import Outcome
 from imgpool.service.sqlite import SQLiteRecords
+from imgpool.service.stores import Stores
 from imgpool.web import create_app
 
 
@@ -36,7 +37,7 @@ class FaultyService(Service):
     def open(self) -> None:
         super().open()
         self.records.close()
-        self.records = HeldUp(self.settings.data_dir / "imgpool.db")
+        self.stores = Stores(self.files, HeldUp(self.settings.data_dir / "imgpool.db"))
 
 
 class FaultyApplication(Application):

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Callable
+from dataclasses import replace
 
 from imgpool.config import Settings
-from imgpool.errors import Refused, SettingError
-from imgpool.imaging.sandbox import Processor
+from imgpool.errors import SettingError
 from imgpool.scaleout.broker import make_app
 from imgpool.scaleout.cluster import Cluster
 from imgpool.scaleout.engine import CeleryEngine
@@ -19,15 +18,11 @@ from imgpool.scaleout.scratch import Scratch
 from imgpool.scaleout.unfinished import Unfinished
 from imgpool.scaleout.unfinished_files import SharedUnfinished
 from imgpool.scaleout.uploads import SharedResumable
-from imgpool.service.clock import Clock
-from imgpool.service.engine import Engine, Slot
-from imgpool.service.files import Files
-from imgpool.service.measures import Measures
-from imgpool.service.memory import MemoryBudget
+from imgpool.service.engine import Engine, Slot, Workshop
 from imgpool.service.ownership import DataDirectoryLock
-from imgpool.service.records import Records, StoreError
-from imgpool.service.resumable import Resumable
-from imgpool.service.upload import Begun, Upload
+from imgpool.service.records import StoreError
+from imgpool.service.resumable import Intake, Resumable
+from imgpool.service.stores import Stores
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +37,7 @@ class ScaledOut:
         self._engine: CeleryEngine | None = None
         self._scratch: Scratch | None = None
 
-    def open(self) -> tuple[Files, Records]:
+    def open(self) -> Stores:
         """See `Backend.open`."""
         settings = self._settings
         try:
@@ -56,7 +51,7 @@ class ScaledOut:
         except BaseException:
             self._lock.release()
             raise
-        return self._cluster.files, self._cluster.records
+        return Stores(self._cluster.files, self._cluster.records)
 
     def close(self) -> None:
         """See `Backend.close`."""
@@ -65,32 +60,15 @@ class ScaledOut:
         self._cluster.close()
         self._lock.release()
 
-    def recover(self, files: Files, records: Records, now: float) -> None:
+    def recover(self, stores: Stores, now: float) -> None:
         """See `Backend.recover`. Others are at work: what was left is found by its age, by the sweepers."""
 
-    def engine(
-        self,
-        files: Files,
-        records: Records,
-        measures: Measures,
-        make_processor: Callable[[], Processor],
-        budget: MemoryBudget,
-        clock: Clock,
-        workers: int,
-    ) -> Engine:
+    def engine(self, stores: Stores, workshop: Workshop) -> Engine:
         """See `Backend.engine`."""
-        self._engine = CeleryEngine(self._settings, self._cluster, measures, make_app(self._settings))
+        self._engine = CeleryEngine(self._settings, self._cluster, workshop.measures, make_app(self._settings))
         return self._engine
 
-    def uploads(
-        self,
-        files: Files,
-        records: Records,
-        reserve: Callable[[str], Slot],
-        upload: Callable[[str, Slot, Begun], Upload],
-        count: Callable[[Refused], None],
-        clock: Callable[[], float],
-    ) -> Resumable:
+    def uploads(self, stores: Stores, intake: Intake) -> Resumable:
         """See `Backend.uploads`: those of all hosts."""
         table = Unfinished(self._cluster.database)
         pieces = self._cluster.files.pieces()
@@ -103,7 +81,7 @@ class ScaledOut:
 
         def hold(upload_id: str) -> Slot:
             taken = self._engine.take_over(upload_id) if self._engine else None
-            return taken or reserve(upload_id)
+            return taken or intake.reserve(upload_id)
 
-        unfinished = SharedUnfinished(table, pieces, files, self._scratch)
-        return SharedResumable(self._settings, table, unfinished, reserve=hold, upload=upload, count=count, clock=clock)
+        unfinished = SharedUnfinished(table, pieces, stores.files, self._scratch)
+        return SharedResumable(self._settings, table, unfinished, replace(intake, reserve=hold))

@@ -10,17 +10,12 @@ else within half a second, and in any case before the older one could store anot
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Callable
 
 from imgpool.config import Settings
-from imgpool.errors import Refused
 from imgpool.scaleout.unfinished import Known, Unfinished
 from imgpool.scaleout.unfinished_files import SharedUnfinished
-from imgpool.service.engine import Slot
-from imgpool.service.resumable import YIELDS_AFTER_S, Resumable, Standing, no_such_upload, too_many
+from imgpool.service.resumable import YIELDS_AFTER_S, Intake, Resumable, Standing, no_such_upload, too_many
 from imgpool.service.resumable_turn import Entry
-from imgpool.service.upload import Begun, Upload
 
 log = logging.getLogger(__name__)
 
@@ -37,13 +32,9 @@ class SharedResumable(Resumable):
         settings: Settings,
         uploads: Unfinished,
         unfinished: SharedUnfinished,
-        *,
-        reserve: Callable[[str], Slot],
-        upload: Callable[[str, Slot, Begun], Upload],
-        count: Callable[[Refused], None],
-        clock: Callable[[], float] = time.monotonic,
+        intake: Intake,
     ) -> None:
-        super().__init__(settings, unfinished, reserve=reserve, upload=upload, count=count, clock=clock)
+        super().__init__(settings, unfinished, intake)
         self._uploads, self._shared = uploads, unfinished
         self._expiry_looked_at = float("-inf")
 

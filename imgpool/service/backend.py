@@ -7,24 +7,19 @@ workers, and what an earlier run may have left.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from typing import Protocol
 
 from imgpool.config import Settings
-from imgpool.errors import Refused, SettingError
-from imgpool.imaging.sandbox import Processor
-from imgpool.service.clock import Clock
-from imgpool.service.engine import Engine, Slot
-from imgpool.service.files import Directory, Files
-from imgpool.service.measures import Measures
-from imgpool.service.memory import MemoryBudget
+from imgpool.errors import SettingError
+from imgpool.service.engine import Engine, Workshop
+from imgpool.service.files import Directory
 from imgpool.service.ownership import DataDirectoryLock
 from imgpool.service.pool_engine import PoolEngine
-from imgpool.service.records import Records, StoreError
-from imgpool.service.resumable import Resumable
+from imgpool.service.records import StoreError
+from imgpool.service.resumable import Intake, Resumable
 from imgpool.service.resumable_files import UnfinishedFiles
 from imgpool.service.sqlite import SQLiteRecords
-from imgpool.service.upload import Begun, Upload
+from imgpool.service.stores import Stores
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +29,7 @@ class Backend(Protocol):
     the service.
     """
 
-    def open(self) -> tuple[Files, Records]:
+    def open(self) -> Stores:
         """Take what is needed, without starting anything. Blocks. Raises `SettingError`, `DataDirectoryInUse` or
         `StoreError`; then nothing is taken.
         """
@@ -42,30 +37,13 @@ class Backend(Protocol):
     def close(self) -> None:
         """Let go of what `open` took, the records apart: whoever got them closes them."""
 
-    def recover(self, files: Files, records: Records, now: float) -> None:
+    def recover(self, stores: Stores, now: float) -> None:
         """Put in order what an earlier run left. Blocks. Raises `StoreError`."""
 
-    def engine(
-        self,
-        files: Files,
-        records: Records,
-        measures: Measures,
-        make_processor: Callable[[], Processor],
-        budget: MemoryBudget,
-        clock: Clock,
-        workers: int,
-    ) -> Engine:
+    def engine(self, stores: Stores, workshop: Workshop) -> Engine:
         """The engine, not started."""
 
-    def uploads(
-        self,
-        files: Files,
-        records: Records,
-        reserve: Callable[[str], Slot],
-        upload: Callable[[str, Slot, Begun], Upload],
-        count: Callable[[Refused], None],
-        clock: Callable[[], float],
-    ) -> Resumable:
+    def uploads(self, stores: Stores, intake: Intake) -> Resumable:
         """The unfinished uploads, those of an earlier run too; not started."""
 
 
@@ -76,7 +54,7 @@ class Embedded:
         self._settings = settings
         self._lock = DataDirectoryLock(settings.data_dir)
 
-    def open(self) -> tuple[Files, Records]:
+    def open(self) -> Stores:
         """See `Backend.open`; it waits for the lock of a killed server for a moment."""
         settings, option = self._settings, "--data-dir"
         try:
@@ -86,7 +64,8 @@ class Embedded:
                 option = "--output-dir"
                 settings.output_dir.mkdir(parents=True, exist_ok=True)
                 option = "--data-dir"
-            return Directory(settings.data_dir, settings.output), SQLiteRecords(settings.data_dir / "imgpool.db")
+            files = Directory(settings.data_dir, settings.output)
+            return Stores(files, SQLiteRecords(settings.data_dir / "imgpool.db"))
         except OSError as error:
             self._lock.release()
             raise SettingError(f"{option}: '{error.filename}' cannot be used: {error.strerror}") from error
@@ -98,12 +77,12 @@ class Embedded:
         """See `Backend.close`."""
         self._lock.release()
 
-    def recover(self, files: Files, records: Records, now: float) -> None:
+    def recover(self, stores: Stores, now: float) -> None:
         """See `Backend.recover`. Nobody else is at work, so whatever is `processing` was cut off."""
         most = self._settings.max_attempts
-        requeued, failed = records.recover(now, most)
+        requeued, failed = stores.records.recover(now, most)
         try:
-            swept = files.sweep(records.known)
+            swept = stores.files.sweep(stores.records.known)
         except OSError as error:  # leftovers cost space and nothing else
             log.error("leftovers of an earlier run could not be removed: %s", error)
             swept = 0
@@ -116,44 +95,22 @@ class Embedded:
                 swept,
             )
 
-    def engine(
-        self,
-        files: Files,
-        records: Records,
-        measures: Measures,
-        make_processor: Callable[[], Processor],
-        budget: MemoryBudget,
-        clock: Clock,
-        workers: int,
-    ) -> Engine:
+    def engine(self, stores: Stores, workshop: Workshop) -> Engine:
         """See `Backend.engine`."""
         return PoolEngine(
-            records,
-            files,
-            measures,
-            make_processor,
-            budget,
-            clock,
-            workers=workers,
+            stores,
+            workshop,
             queue_capacity=self._settings.queue_capacity,
             job_timeout_s=self._settings.job_timeout_s,
             max_attempts=self._settings.max_attempts,
         )
 
-    def uploads(
-        self,
-        files: Files,
-        records: Records,
-        reserve: Callable[[str], Slot],
-        upload: Callable[[str, Slot, Begun], Upload],
-        count: Callable[[Refused], None],
-        clock: Callable[[], float],
-    ) -> Resumable:
+    def uploads(self, stores: Stores, intake: Intake) -> Resumable:
         """See `Backend.uploads`."""
-        unfinished = UnfinishedFiles(self._settings.data_dir.absolute() / "uploads", files)
-        uploads = Resumable(self._settings, unfinished, reserve=reserve, upload=upload, count=count, clock=clock)
+        unfinished = UnfinishedFiles(self._settings.data_dir.absolute() / "uploads", stores.files)
+        uploads = Resumable(self._settings, unfinished, intake)
         try:
-            if going_on := uploads.take_up(unfinished.recover(), records.known):
+            if going_on := uploads.take_up(unfinished.recover(), stores.records.known):
                 log.info("%d unfinished uploads can go on", going_on)
         except OSError as error:
             log.error("unfinished uploads of an earlier run could not be read: %s", error)

@@ -6,12 +6,29 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
 
+from imgpool.imaging.sandbox import Processor
 from imgpool.pool import PoolStatistics
+from imgpool.service.clock import Clock
+from imgpool.service.measures import Measures
 from imgpool.service.memory import MemoryBudget
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What an engine works with: so many `workers` at the start, each of whom has a processor made in its own thread
+    and a share of one budget of memory. `clock` says when an image begins and ends, and `measures` are told.
+    """
+
+    workers: int
+    make_processor: Callable[[], Processor]
+    budget: MemoryBudget
+    clock: Clock
+    measures: Measures
 
 
 @dataclass(frozen=True, slots=True)

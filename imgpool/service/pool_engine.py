@@ -10,21 +10,17 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from imgpool.errors import DecoderKilled, JobCancelled
 from imgpool.imaging.model import Made
-from imgpool.imaging.sandbox import Processor
 from imgpool.pool import Context, Event, JobSlot, PoolClosed, PoolStatistics, Result, WorkerPool
 from imgpool.service.attempt import Attempted, attempt, retried
-from imgpool.service.clock import Clock
-from imgpool.service.engine import Lane, Peer
-from imgpool.service.files import Files
-from imgpool.service.measures import Measures
+from imgpool.service.engine import Lane, Peer, Workshop
 from imgpool.service.memory import MemoryBudget
 from imgpool.service.processors import WorkerProcessors
-from imgpool.service.records import Records, StoreError
+from imgpool.service.records import StoreError
+from imgpool.service.stores import Stores
 
 log = logging.getLogger(__name__)
 
@@ -39,34 +35,29 @@ class PoolEngine:
 
     def __init__(
         self,
-        records: Records,
-        files: Files,
-        measures: Measures,
-        make_processor: Callable[[], Processor],
-        budget: MemoryBudget,
-        clock: Clock,
+        stores: Stores,
+        workshop: Workshop,
         *,
-        workers: int,
         queue_capacity: int,
         job_timeout_s: float,
         max_attempts: int,
     ) -> None:
-        self._records, self._files, self._measures = records, files, measures
-        self._budget = budget
-        self._clock = clock
+        self._records, self._files = stores.records, stores.files
+        self._measures, self._clock = workshop.measures, workshop.clock
+        self._budget = workshop.budget
         self._job_timeout_s = job_timeout_s
         self._max_attempts = max_attempts
-        self._processors = WorkerProcessors(make_processor)
+        self._processors = WorkerProcessors(workshop.make_processor)
         self._stopping = Context()
         self.place_freed = threading.Event()  # set whenever a worker took an image out of the queue
         # As many places for results as there are workers: each can hand over its result and go on while the
         # collector writes the one before; more would only hide a store that has become slow.
         self.pool: WorkerPool[str, Attempted | None] = WorkerPool(
             self._process,
-            workers,
+            workshop.workers,
             jobs_capacity=queue_capacity,
-            results_capacity=workers,
-            weight_limit=budget.weight_limit,
+            results_capacity=workshop.workers,
+            weight_limit=workshop.budget.weight_limit,
             name="imgpool",
             observer=self._observe,
         )

@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 import secrets
 import threading
-import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -32,6 +31,19 @@ Enter = Callable[[], Callable[[], None]]
 TEND_S = 0.5
 LOOK_AGAIN_S = 0.05  # looking for a slow upload costs a walk over all of them
 YIELDS_AFTER_S = 60.0  # an upload that stood still for so long may be dropped to make room for a new one
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """What unfinished uploads want of the service that they belong to: `reserve` gives a slot for an image or raises
+    `Refused`, `upload` makes an upload like any other of what came, `count` is told of each one that the service gives
+    up by itself, and `clock` says for how many seconds one stands still.
+    """
+
+    reserve: Callable[[str], Slot]
+    upload: Callable[[str, Slot, Begun], Upload]
+    count: Callable[[Refused], None]
+    clock: Callable[[], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,26 +77,13 @@ class _Book:
 
 
 class Resumable:
-    """All unfinished uploads of a service. Any thread may call any method; those that say so block on the disk.
+    """All unfinished uploads of a service. Any thread may call any method; those that say so block on the disk."""
 
-    `reserve` gives a slot for an image or raises `Refused`, `upload` makes an upload like any other of what came;
-    `count` is told of each one that the service gives up by itself.
-    """
-
-    def __init__(
-        self,
-        settings: Settings,
-        unfinished: UnfinishedStore,
-        *,
-        reserve: Callable[[str], Slot],
-        upload: Callable[[str, Slot, Begun], Upload],
-        count: Callable[[Refused], None],
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, settings: Settings, unfinished: UnfinishedStore, intake: Intake) -> None:
         self._settings = settings
         self._unfinished = unfinished
-        self._upload = upload
-        self._reserve, self._count, self._clock = reserve, count, clock
+        self._intake = intake
+        self._clock = intake.clock
         self._draining = False
         self._lock = threading.Lock()
         self._book = _Book()
@@ -252,7 +251,7 @@ class Resumable:
 
     def as_upload(self, image_id: str, slot: Slot, begun: Begun) -> Upload:
         """What has come, as an upload like any other."""
-        return self._upload(image_id, slot, begun)
+        return self._intake.upload(image_id, slot, begun)
 
     def finished(self, entry: Entry) -> None:
         """The upload is an image, or can become none."""
@@ -275,7 +274,7 @@ class Resumable:
     def _hold(self, upload_id: str, enter: Enter) -> Held:
         left = enter()
         try:
-            return Held(self._reserve(upload_id), left)
+            return Held(self._intake.reserve(upload_id), left)
         except BaseException:
             left()
             raise
@@ -307,7 +306,7 @@ class Resumable:
         self._count_expired()
 
     def _count_expired(self) -> None:
-        self._count(Expired("The upload stood still for too long: begin it again."))
+        self._intake.count(Expired("The upload stood still for too long: begin it again."))
 
     def _end(self, entry: Entry) -> None:
         entry.close(self._clock())

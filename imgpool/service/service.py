@@ -23,17 +23,18 @@ from imgpool.imaging.sandbox import InChild, InThread, Processor
 from imgpool.pool import Context, PoolClosed, PoolFull
 from imgpool.service.backend import Backend, Embedded
 from imgpool.service.clock import Clock
-from imgpool.service.engine import Engine, Slot
+from imgpool.service.engine import Engine, Slot, Workshop
 from imgpool.service.files import Files
 from imgpool.service.history import History, Sample
 from imgpool.service.measures import Measures, paused_retry_after_s
 from imgpool.service.memory import MemoryBudget, choose_budget
 from imgpool.service.records import ImageRecord, Records, State, StoreError
 from imgpool.service.resources import WorkerChoice, choose_workers
-from imgpool.service.resumable import Resumable
+from imgpool.service.resumable import Intake, Resumable
 from imgpool.service.retention import Retention
 from imgpool.service.status import Memory, Status
 from imgpool.service.steering import Steering
+from imgpool.service.stores import Stores
 from imgpool.service.upload import Begun, Upload
 
 log = logging.getLogger(__name__)
@@ -47,9 +48,8 @@ DISK_CHECK_S = 0.5
 class Service:
     """Raises `SettingError` when made with a recipe that cannot be read, or too small a memory budget."""
 
-    files: Files
-    records: Records
-    measures: Measures
+    stores: Stores  # from `open` on
+    measures: Measures  # from `start` on
     uploads: Resumable  # from `start` on
     steering: Steering  # from `start` on
     history: History  # from `start` on
@@ -84,7 +84,7 @@ class Service:
 
         Raises `DataDirectoryInUse`, `SettingError` (a directory cannot be used) or `StoreError`; then it is not taken.
         """
-        self.files, self.records = self._backend.open()
+        self.stores = self._backend.open()
 
     def close(self) -> None:
         """Let go of it after `open`."""
@@ -126,6 +126,16 @@ class Service:
         return left
 
     @property
+    def files(self) -> Files:
+        """Where the bytes are. Raises `Draining` before `open`."""
+        return self._opened().files
+
+    @property
+    def records(self) -> Records:
+        """Where it is kept what is known. Raises `Draining` before `open`."""
+        return self._opened().records
+
+    @property
     def stopping(self) -> Context:
         """Ends when the service begins to stop: a parent for whatever else runs beside the uploads."""
         return self._stopping
@@ -151,18 +161,15 @@ class Service:
 
     def _recovered(self) -> Engine:
         """The engine, started, after what an earlier run left was put in order."""
-        files, records = self.files, self.records
+        backend, stores = self._backend, self.stores
         self.measures = Measures(self.choice.workers)
-        self._backend.recover(files, records, self._clock.latest())
-        self.uploads = self._backend.uploads(
-            files, records, self._reserve, self._upload, self.count_refused, self.clock
-        )
-        engine = self._backend.engine(
-            files, records, self.measures, self.make_processor, self.budget, self._clock, self.choice.workers
-        )
+        backend.recover(stores, self._clock.latest())
+        self.uploads = backend.uploads(stores, Intake(self._reserve, self._upload, self.count_refused, self.clock))
+        workshop = Workshop(self.choice.workers, self.make_processor, self.budget, self._clock, self.measures)
+        engine = backend.engine(stores, workshop)
         engine.start()
         self.uploads.start()
-        self.steering = Steering(engine, records, self._reserve, self._take_budget, self.budget, self._clock)
+        self.steering = Steering(engine, stores.records, self._reserve, self._take_budget, self.budget, self._clock)
         self.history = History(engine.statistics, self.measures)
         self.history.start()
         return engine
@@ -239,8 +246,7 @@ class Service:
         return Upload(
             image_id,
             slot,
-            self.files,
-            self.records,
+            self.stores,
             max_bytes=self.settings.max_upload_bytes,
             limits=self.limits,
             weigh=lambda original: self.budget.weigh(original),
@@ -259,6 +265,12 @@ class Service:
     def retry_after_s(self, ahead: int) -> int:
         """When to come back, as `Measures.retry_after_s` says, for one who waits for `ahead` images."""
         return self.measures.retry_after_s(ahead)
+
+    def _opened(self) -> Stores:
+        stores: Stores | None = getattr(self, "stores", None)
+        if stores is None:
+            raise _draining()
+        return stores
 
     def _running(self) -> Engine:
         if self._engine is None:
@@ -302,25 +314,19 @@ class Service:
 
     # What is known
 
-    def _opened(self) -> Records:
-        records: Records | None = getattr(self, "records", None)
-        if records is None:
-            raise _draining()
-        return records
-
     def get(self, image_id: str) -> ImageRecord | None:
         """The record of an image, or None. Raises `StoreError`, or `Draining` before the start."""
-        return self._opened().get(image_id)
+        return self.records.get(image_id)
 
     def page(self, state: State | None, limit: int, before: int | None, owner: str | None = None) -> list[ImageRecord]:
         """At most `limit` records, newest first, older than sequence `before`; all, or those of one owner.
         Raises as `get`.
         """
-        return self._opened().page(state, limit, before, owner)
+        return self.records.page(state, limit, before, owner)
 
     def places(self) -> dict[str, int]:
         """The place in the queue, from 1, of each queued image; of the first `PLACES` ones. Raises as `get`."""
-        backlog = self._opened().backlog(0, PLACES)
+        backlog = self.records.backlog(0, PLACES)
         return {image_id: place for place, (_, image_id) in enumerate(backlog, start=1)}
 
     def status(self) -> Status:
@@ -374,7 +380,7 @@ class Service:
 
         Raises as `get`, and `StoreFailed` when the disk does not let go of the files: then it can be asked again.
         """
-        if self._opened().get(image_id) is None:
+        if self.records.get(image_id) is None:
             return False
         try:
             self.files.delete(image_id)

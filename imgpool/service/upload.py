@@ -28,8 +28,9 @@ from imgpool.imaging.formats import INPUT_FORMATS, SNIFF_BYTES, Format, check_he
 from imgpool.imaging.model import Limits
 from imgpool.pool import PoolClosed
 from imgpool.service.engine import Slot
-from imgpool.service.files import Files, NewOriginal
-from imgpool.service.records import NewImage, Records, StoreError, StoreFull
+from imgpool.service.files import NewOriginal
+from imgpool.service.records import NewImage, StoreError, StoreFull
+from imgpool.service.stores import Stores
 
 log = logging.getLogger(__name__)
 
@@ -52,8 +53,7 @@ class Upload:
         self,
         image_id: str,
         slot: Slot,
-        files: Files,
-        records: Records,
+        stores: Stores,
         *,
         max_bytes: int,
         limits: Limits,
@@ -64,7 +64,7 @@ class Upload:
         self.image_id = image_id
         self.bytes = begun.size if begun else 0
         self._slot = slot
-        self._files, self._records = files, records
+        self._files, self._records = stores.files, stores.records
         self._max_bytes, self._limits = max_bytes, limits
         self._weigh = weigh
         self._now = now

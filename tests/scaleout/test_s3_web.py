@@ -17,6 +17,7 @@ from imgpool.config import Settings
 from imgpool.errors import SettingError
 from imgpool.scaleout.bucket import Bucket
 from imgpool.scaleout.s3 import S3Files
+from imgpool.service.stores import Stores
 from imgpool.web import create_app
 from servers.swift import BUCKET, Swift
 from webclient import Web
@@ -90,13 +91,13 @@ def test_what_s3_has_lost_or_cannot_give_is_said(
 ) -> None:
     site = web()
     image_id = site.done(images["jpeg"])
-    files = site.service.files
-    site.service.files = away
+    stores = site.service.stores
+    site.service.stores = Stores(away, stores.records)
     lost = site.client.get(f"/api/images/{image_id}/large")
     assert (lost.status_code, lost.headers["Retry-After"]) == (503, "10")
     assert lost.mimetype == "application/problem+json"
-    site.service.files = files
-    files.delete(image_id)
+    site.service.stores = stores
+    stores.files.delete(image_id)
     gone = site.client.get(f"/api/images/{image_id}/large")
     assert gone.status_code == 404
     assert "Cache-Control" not in gone.headers or "immutable" not in gone.headers["Cache-Control"]
@@ -106,13 +107,13 @@ def test_while_s3_is_away_uploads_are_refused_and_nothing_is_lost(
     web: Callable[..., Web], away: S3Files, images: dict[str, bytes]
 ) -> None:
     site = web()
-    files = site.service.files
+    stores = site.service.stores
     kept = site.done(images["jpeg"])
-    site.service.files = away
+    site.service.stores = Stores(away, stores.records)
     refused = site.raw(images["jpeg"])
     assert (refused.status_code, refused.headers["Retry-After"]) == (503, "10")
     assert site.client.delete(f"/api/images/{kept}").status_code == 503
-    site.service.files = files
+    site.service.stores = stores
     counts = site.service.settled()
     assert (counts.accepted, counts.done) == (1, 1)
     assert lawful(counts)

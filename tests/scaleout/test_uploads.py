@@ -36,6 +36,8 @@ from imgpool.scaleout.unfinished import Unfinished
 from imgpool.scaleout.unfinished_files import SharedUnfinished
 from imgpool.scaleout.uploads import SharedResumable
 from imgpool.service.records import NewImage
+from imgpool.service.resumable import Intake
+from imgpool.service.stores import Stores
 from imgpool.service.upload import Begun, Upload
 from pictures import photo
 from servers.swift import Swift
@@ -81,10 +83,7 @@ class Host:
             Settings(data_dir=local, **given),
             uploads,
             SharedUnfinished(uploads, self.pieces, self.files, self.scratch),
-            reserve=self._reserve,
-            upload=self._upload,
-            count=self.refused.append,
-            clock=lambda: self.now,
+            Intake(self._reserve, self._upload, self.refused.append, lambda: self.now),
         )
 
     def _reserve(self, image_id: str) -> HeldSlot:
@@ -96,8 +95,7 @@ class Host:
         return Upload(
             image_id,
             slot,
-            self.files,
-            self.records,
+            Stores(self.files, self.records),
             max_bytes=1 << 30,
             limits=Limits(max_pixels=1 << 30),
             weigh=lambda _: 0,

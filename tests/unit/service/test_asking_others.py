@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 
@@ -12,8 +11,9 @@ from imgpool.errors import Draining, NoRoom, Refused, StoreFailed
 from imgpool.pool import JobSlot, PoolClosed, PoolFull
 from imgpool.service import Service, StoreError
 from imgpool.service.backend import Embedded
-from imgpool.service.engine import Engine
+from imgpool.service.engine import Engine, Workshop
 from imgpool.service.pool_engine import PoolEngine
+from imgpool.service.stores import Stores
 
 
 class Asking(PoolEngine):
@@ -37,8 +37,8 @@ class Elsewhere(Embedded):
 
     made: Asking
 
-    def engine(self, *parts: Any, **more: Any) -> Engine:
-        engine = super().engine(*parts, **more)
+    def engine(self, stores: Stores, workshop: Workshop) -> Engine:
+        engine = super().engine(stores, workshop)
         assert isinstance(engine, PoolEngine)
         engine.__class__ = Asking
         assert isinstance(engine, Asking)
