@@ -127,7 +127,7 @@ class Watching(Service):
         super().open()
         self.records.close()
         self.watched = self._records_kind(self.settings.data_dir / "imgpool.db")
-        self.stores = Stores(self._files_kind(self.settings.data_dir, self.settings.output), self.watched)
+        self._stores = Stores(self._files_kind(self.settings.data_dir, self.settings.output), self.watched)
 
     def make_processor(self) -> Processor:
         if self.gate is None:

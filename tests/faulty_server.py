@@ -37,7 +37,7 @@ class FaultyService(Service):
     def open(self) -> None:
         super().open()
         self.records.close()
-        self.stores = Stores(self.files, HeldUp(self.settings.data_dir / "imgpool.db"))
+        self._stores = Stores(self.files, HeldUp(self.settings.data_dir / "imgpool.db"))
 
 
 class FaultyApplication(Application):

@@ -8,27 +8,26 @@ thread in between.
 from __future__ import annotations
 
 import logging
-import random
 import secrets
 import threading
 import time
 from collections.abc import Callable
-from typing import TypeVar
 
-from imgpool.config import MOST_RECEIVING, Settings
-from imgpool.errors import DiskFull, Draining, NoRoom, Refused, SettingError, StoreFailed
+from imgpool.config import Settings
+from imgpool.errors import NoRoom, Refused, SettingError, StoreFailed
 from imgpool.imaging.model import Limits
 from imgpool.imaging.recipe import parse_recipe
 from imgpool.imaging.sandbox import InChild, InThread, Processor
-from imgpool.pool import Context, PoolClosed, PoolFull
+from imgpool.pool import Context
 from imgpool.service.backend import Backend, Embedded
 from imgpool.service.clock import Clock
+from imgpool.service.door import Door, not_running
 from imgpool.service.engine import Engine, Slot, Workshop
 from imgpool.service.files import Files
 from imgpool.service.history import History, Sample
-from imgpool.service.measures import Measures, paused_retry_after_s
+from imgpool.service.measures import Measures
 from imgpool.service.memory import MemoryBudget, choose_budget
-from imgpool.service.records import ImageRecord, Records, State, StoreError
+from imgpool.service.records import ImageRecord, Records, State
 from imgpool.service.resources import WorkerChoice, choose_workers
 from imgpool.service.resumable import Intake, Resumable
 from imgpool.service.retention import Retention
@@ -39,17 +38,12 @@ from imgpool.service.upload import Begun, Upload
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
 PLACES = 1000
-DISK_CHECK_S = 0.5
 
 
 class Service:
     """Raises `SettingError` when made with a recipe that cannot be read, or too small a memory budget."""
 
-    stores: Stores  # from `open` on
-    measures: Measures  # from `start` on
     uploads: Resumable  # from `start` on
     steering: Steering  # from `start` on
     history: History  # from `start` on
@@ -71,11 +65,12 @@ class Service:
         )
         self._life = threading.Lock()  # guards start and stop against each other
         self._stopping = Context()
-        self._draining = False
-        self._engine: Engine | None = None
+        self.measures = Measures(self.choice.workers)
+        self._door = Door(settings, self.measures)
+        self._stores: Stores | None = None  # from `open` on
+        self._engine: Engine | None = None  # from `start` on
         self._retention: Retention  # from `start` on
         self._started_at = 0.0
-        self._free: tuple[float, int | None] = (float("-inf"), 0)  # asked when, answer
 
     # Life
 
@@ -84,7 +79,7 @@ class Service:
 
         Raises `DataDirectoryInUse`, `SettingError` (a directory cannot be used) or `StoreError`; then it is not taken.
         """
-        self.stores = self._backend.open()
+        self._stores = self._backend.open()
 
     def close(self) -> None:
         """Let go of it after `open`."""
@@ -114,6 +109,7 @@ class Service:
         with self._life:
             if self._engine is None or self._stopping.done:
                 return ()
+            self._door.close()
             self._stopping.cancel("the server stops")
             self.uploads.stop()
             self.steering.stop()
@@ -126,14 +122,21 @@ class Service:
         return left
 
     @property
+    def stores(self) -> Stores:
+        """Where the images are kept. Raises `Draining` before `open`."""
+        if self._stores is None:
+            raise not_running()
+        return self._stores
+
+    @property
     def files(self) -> Files:
-        """Where the bytes are. Raises `Draining` before `open`."""
-        return self._opened().files
+        """Those of `stores`."""
+        return self.stores.files
 
     @property
     def records(self) -> Records:
-        """Where it is kept what is known. Raises `Draining` before `open`."""
-        return self._opened().records
+        """Those of `stores`."""
+        return self.stores.records
 
     @property
     def stopping(self) -> Context:
@@ -147,7 +150,7 @@ class Service:
 
     def drain_soon(self) -> None:
         """Admit no more from now on; `stop` does the rest. Never blocks: for a signal handler's thread."""
-        self._draining = True
+        self._door.close()
         if self._engine is not None:
             self.uploads.drain_soon()
 
@@ -156,22 +159,24 @@ class Service:
         handed over to the next start. Without effect before the start, idempotent.
         """
         if self._engine is not None:
-            self._draining = True
+            self._door.close()
             self._engine.abort()
 
     def _recovered(self) -> Engine:
         """The engine, started, after what an earlier run left was put in order."""
         backend, stores = self._backend, self.stores
-        self.measures = Measures(self.choice.workers)
         backend.recover(stores, self._clock.latest())
-        self.uploads = backend.uploads(stores, Intake(self._reserve, self._upload, self.count_refused, self.clock))
+        self.uploads = backend.uploads(stores, Intake(self._door.reserve, self._upload, self.count_refused, self.clock))
         workshop = Workshop(self.choice.workers, self.make_processor, self.budget, self._clock, self.measures)
         engine = backend.engine(stores, workshop)
         engine.start()
         self.uploads.start()
-        self.steering = Steering(engine, stores.records, self._reserve, self._take_budget, self.budget, self._clock)
+        self.steering = Steering(
+            engine, stores.records, self._door.reserve, self._take_budget, self.budget, self._clock
+        )
         self.history = History(engine.statistics, self.measures)
         self.history.start()
+        self._door.open(engine, lambda: self.files.free_bytes(), self.uploads.make_way)
         return engine
 
     def _take_budget(self, budget: MemoryBudget, workers: int) -> None:
@@ -195,13 +200,13 @@ class Service:
     @property
     def accepting(self) -> bool:
         """Whether it has started and does not stop yet."""
-        return self._engine is not None and not self._draining and not self._stopping.done
+        return self._door.is_open
 
     def admit_at_once(self) -> Upload | None:
         """As `admit`, and never blocks: None where that would, because another machine has to be asked."""
         if not self._running().asks_others:
             return self.admit()
-        self._granted(lambda engine: engine.refuse_what_is_known(), make_way=False)
+        self._door.refuse_what_is_known()
         return None
 
     def admit(self) -> Upload:
@@ -210,37 +215,7 @@ class Service:
         Raises `Draining`, `DiskFull`, `NoRoom` or `StoreFailed`. The caller ends the `Upload`: `accept` or `discard`.
         """
         image_id = secrets.token_hex(16)
-        return self._upload(image_id, self._reserve(image_id))
-
-    def _reserve(self, image_id: str) -> Slot:
-        while True:
-            slot = self._granted(lambda engine: engine.try_reserve(image_id))
-            if not self._receives_too_many():
-                return slot
-            slot.release()
-            if not self.uploads.make_way():
-                raise _receiving_enough()
-
-    def _receives_too_many(self) -> bool:
-        engine = self._running()
-        # Whoever sets the number of threads has decided how many; several hosts' places say nothing of one's threads.
-        if self.settings.http_threads or engine.asks_others:
-            return False
-        return engine.statistics().jobs.reserved > MOST_RECEIVING
-
-    def _granted(self, ask: Callable[[Engine], T], *, make_way: bool = True) -> T:
-        if (refusal := self._refusal()) is not None:
-            raise refusal
-        while True:
-            try:
-                return ask(self._running())
-            except PoolFull:
-                if not (make_way and self.uploads.make_way()):
-                    raise self._no_room() from None
-            except PoolClosed:
-                raise _draining() from None
-            except StoreError as error:
-                raise StoreFailed("The server's database does not answer: try again later.", 10) from error
+        return self._upload(image_id, self._door.reserve(image_id))
 
     def _upload(self, image_id: str, slot: Slot, begun: Begun | None = None) -> Upload:
         return Upload(
@@ -259,58 +234,16 @@ class Service:
 
     def count_refused(self, refusal: Refused) -> None:
         """Count an upload that was turned away; the front that turned it away calls this once."""
-        if self._engine is not None:
-            self.measures.refused(refusal.reason)
+        self.measures.refused(refusal.reason)
 
     def retry_after_s(self, ahead: int) -> int:
         """When to come back, as `Measures.retry_after_s` says, for one who waits for `ahead` images."""
         return self.measures.retry_after_s(ahead)
 
-    def _opened(self) -> Stores:
-        stores: Stores | None = getattr(self, "stores", None)
-        if stores is None:
-            raise _draining()
-        return stores
-
     def _running(self) -> Engine:
         if self._engine is None:
-            raise _draining()
+            raise not_running()
         return self._engine
-
-    def _refusal(self) -> Refused | None:
-        """Why nothing can be admitted now, slots aside."""
-        if not self.accepting:
-            return _draining()
-        free = self._free_bytes()
-        if free is None:
-            return StoreFailed("The server's disk does not answer: try again later.", retry_after_s=10)
-        if free < self.settings.disk_floor_bytes:
-            return DiskFull("The server's disk is almost full: try again later.", retry_after_s=60)
-        return None
-
-    def _no_room(self) -> NoRoom:
-        statistics = self._running().statistics()
-        capacity = statistics.jobs.capacity  # all of it is ahead: that is why there is no room
-        places = f"All {capacity} places in the queue are" if capacity > 1 else "The one place in the queue is"
-        if statistics.paused:
-            wait_s = paused_retry_after_s()
-            detail = f"{places} taken, and the pool is paused, nobody can say for how long: ask again in {wait_s} s."
-            return NoRoom(detail, retry_after_s=wait_s)
-        wait_s = self.measures.retry_after_s(capacity)
-        return NoRoom(f"{places} taken: try again in about {wait_s} s.", retry_after_s=wait_s)
-
-    def _free_bytes(self) -> int | None:
-        """Free bytes of half a second ago at most; None when the disk does not say (a directory is gone)."""
-        now = time.monotonic()
-        asked_at, free = self._free
-        if now - asked_at > DISK_CHECK_S:
-            try:
-                free = self.files.free_bytes()
-            except OSError as error:
-                log.error("the disk does not answer: %s", error)
-                free = None
-            self._free = (now, free)
-        return free
 
     # What is known
 
@@ -335,7 +268,7 @@ class Service:
         statistics = engine.statistics()
         jobs = statistics.jobs
         now = time.monotonic()
-        refusal = self._refusal()
+        refusal = self._door.refusal()
         full = jobs.buffered + jobs.reserved >= jobs.capacity
         return Status(
             accepting=refusal is None and not full,
@@ -357,7 +290,7 @@ class Service:
             paused=statistics.paused,
             retrying=self.steering.retrying(),
             most_workers=engine.most_workers,
-            free_bytes=self._free_bytes(),
+            free_bytes=self._door.free_bytes(),
             uptime_s=now - self._started_at,
         )
 
@@ -396,15 +329,3 @@ class Service:
         stops. What the disk does not let go of is left for another time. Raises `StoreError`.
         """
         return self._made_retention().prune(older_than_s)
-
-
-def _receiving_enough() -> NoRoom:
-    """Each upload that is received takes a thread, of which there may not be any number."""
-    return NoRoom(
-        f"{MOST_RECEIVING} uploads are being received, and no more are at one time: try again in a moment.",
-        retry_after_s=random.randint(1, 3),  # noqa: S311 - jitter
-    )
-
-
-def _draining() -> Draining:
-    return Draining("The server is starting or stopping: try again in a moment.", retry_after_s=5)

@@ -92,11 +92,11 @@ def test_what_s3_has_lost_or_cannot_give_is_said(
     site = web()
     image_id = site.done(images["jpeg"])
     stores = site.service.stores
-    site.service.stores = Stores(away, stores.records)
+    site.service._stores = Stores(away, stores.records)
     lost = site.client.get(f"/api/images/{image_id}/large")
     assert (lost.status_code, lost.headers["Retry-After"]) == (503, "10")
     assert lost.mimetype == "application/problem+json"
-    site.service.stores = stores
+    site.service._stores = stores
     stores.files.delete(image_id)
     gone = site.client.get(f"/api/images/{image_id}/large")
     assert gone.status_code == 404
@@ -109,11 +109,11 @@ def test_while_s3_is_away_uploads_are_refused_and_nothing_is_lost(
     site = web()
     stores = site.service.stores
     kept = site.done(images["jpeg"])
-    site.service.stores = Stores(away, stores.records)
+    site.service._stores = Stores(away, stores.records)
     refused = site.raw(images["jpeg"])
     assert (refused.status_code, refused.headers["Retry-After"]) == (503, "10")
     assert site.client.delete(f"/api/images/{kept}").status_code == 503
-    site.service.stores = stores
+    site.service._stores = stores
     counts = site.service.settled()
     assert (counts.accepted, counts.done) == (1, 1)
     assert lawful(counts)

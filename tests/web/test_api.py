@@ -274,7 +274,7 @@ def test_the_status(web: Make, images: dict[str, bytes]) -> None:
 
 def test_an_unchanged_status_is_304(web: Make) -> None:
     site = web()
-    site.service._free = (float("inf"), 1 << 40)  # or the machine's own disk changes it
+    site.service._door._free = (float("inf"), 1 << 40)  # or the machine's own disk changes it
     answer = site.client.get("/api/status")
     again = site.client.get("/api/status", headers={"If-None-Match": answer.headers["ETag"]})
     assert (again.status_code, again.data) == (304, b"")

@@ -293,7 +293,7 @@ def test_without_a_token_there_is_nothing_to_sign_out_of(web: Make) -> None:
 @pytest.mark.parametrize("path", ["/", "/status", "/api/images", "/api/status", "/metrics", "/healthz", "/readyz"])
 def test_head_is_get_without_the_body(web: Make, path: str) -> None:
     site = web()
-    site.service._free = (float("inf"), 1 << 40)
+    site.service._door._free = (float("inf"), 1 << 40)
     head, get = site.client.head(path), site.client.get(path)
     assert (head.status_code, head.data, head.mimetype) == (get.status_code, b"", get.mimetype)
 
