@@ -119,24 +119,18 @@ def process(paths: tuple[Path, ...], out: Path, **options: str | None) -> None:
     The variants of photo.jpg go to OUT/photo.jpg/. Exit status 0 when all were done, 1 when some failed.
     """
     settings = _load(options)
-    from imgpool.service import Service
     from imgpool.service.batch import find_images, run_batch
+    from imgpool.service.workshop import Workshop
 
     try:
-        service = Service(settings)
+        workshop = Workshop(settings)
     except SettingError as error:
         _fail(str(error), SETTING_ERROR)
     jobs = find_images(list(paths), out)
     if not jobs:
         _fail("no images found", 1)
     failed: list[tuple[Path, str]] = []
-    outcomes = run_batch(
-        jobs,
-        service.make_processor,
-        service.budget,
-        workers=service.choice.workers,
-        timeout_s=settings.job_timeout_s,
-    )
+    outcomes = run_batch(jobs, workshop, timeout_s=settings.job_timeout_s)
     with click.progressbar(
         outcomes,
         length=len(jobs),

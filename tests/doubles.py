@@ -20,6 +20,7 @@ from imgpool.service.files import Directory
 from imgpool.service.records import Counts, NewImage, Outcome
 from imgpool.service.sqlite import SQLiteRecords
 from imgpool.service.stores import Stores
+from imgpool.service.workshop import Workshop
 
 WAIT_S = 20.0  # no test waits this long unless it fails
 
@@ -61,7 +62,7 @@ class Held(InThread):
     """The processor of isolation=thread behind a gate."""
 
     def __init__(self, service: Service, gate: Gate) -> None:
-        super().__init__(service.recipe, service.limits, sync=False)
+        super().__init__(service.workshop.recipe, service.workshop.limits, sync=False)
         self._gate = gate
 
     def process(self, original: Path, into: Path, *, timeout_s: float | None, cancelled: CancelSignal) -> Made:
@@ -73,7 +74,8 @@ class HeldChild(InChild):
     """The processor of isolation=process behind a gate."""
 
     def __init__(self, service: Service, gate: Gate) -> None:
-        super().__init__(service.recipe, service.limits, lambda: service.settings.job_memory_bytes, sync=False)
+        workshop = service.workshop
+        super().__init__(workshop.recipe, workshop.limits, lambda: service.settings.job_memory_bytes, sync=False)
         self._gate = gate
         self.start()
 
@@ -107,6 +109,17 @@ class Watched(SQLiteRecords):
         return bool(self._told(super().delete(image_id)))
 
 
+class OfService(Workshop):
+    """A workshop whose processors a test's service makes."""
+
+    def __init__(self, service: Watching) -> None:
+        super().__init__(service.settings)
+        self._service = service
+
+    def make_processor(self) -> Processor:
+        return self._service.make_processor() or super().make_processor()
+
+
 class Watching(Service):
     """A real service whose changes can be waited for, and whose workers can be held at a gate."""
 
@@ -119,6 +132,7 @@ class Watching(Service):
         files: type[Directory] = Directory,
     ) -> None:
         super().__init__(settings)
+        self.workshop = OfService(self)
         self.gate = gate
         self._records_kind, self._files_kind = records, files
         self.watched: Watched
@@ -129,9 +143,10 @@ class Watching(Service):
         self.watched = self._records_kind(self.settings.data_dir / "imgpool.db")
         self._stores = Stores(self._files_kind(self.settings.data_dir, self.settings.output), self.watched)
 
-    def make_processor(self) -> Processor:
+    def make_processor(self) -> Processor | None:
+        """Another one than the settings say; None for that."""
         if self.gate is None:
-            return super().make_processor()
+            return None
         return Held(self, self.gate) if self.settings.isolation == "thread" else HeldChild(self, self.gate)
 
     def until(self, predicate: Callable[[], bool]) -> None:

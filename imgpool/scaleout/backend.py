@@ -18,11 +18,14 @@ from imgpool.scaleout.scratch import Scratch
 from imgpool.scaleout.unfinished import Unfinished
 from imgpool.scaleout.unfinished_files import SharedUnfinished
 from imgpool.scaleout.uploads import SharedResumable
-from imgpool.service.engine import Engine, Slot, Workshop
+from imgpool.service.clock import Clock
+from imgpool.service.engine import Engine, Slot
+from imgpool.service.measures import Measures
 from imgpool.service.ownership import DataDirectoryLock
 from imgpool.service.records import StoreError
 from imgpool.service.resumable import Intake, Resumable
 from imgpool.service.stores import Stores
+from imgpool.service.workshop import Workshop
 
 log = logging.getLogger(__name__)
 
@@ -63,9 +66,9 @@ class ScaledOut:
     def recover(self, stores: Stores, now: float) -> None:
         """See `Backend.recover`. Others are at work: what was left is found by its age, by the sweepers."""
 
-    def engine(self, stores: Stores, workshop: Workshop) -> Engine:
+    def engine(self, stores: Stores, workshop: Workshop, measures: Measures, clock: Clock) -> Engine:
         """See `Backend.engine`."""
-        self._engine = CeleryEngine(self._settings, self._cluster, workshop.measures, make_app(self._settings))
+        self._engine = CeleryEngine(self._settings, self._cluster, measures, make_app(self._settings))
         return self._engine
 
     def uploads(self, stores: Stores, intake: Intake) -> Resumable:

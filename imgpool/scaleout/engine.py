@@ -26,7 +26,6 @@ from imgpool.scaleout.room import RoomStatistics
 from imgpool.scaleout.sweeper import Sweeper
 from imgpool.service.engine import Lane, Peer
 from imgpool.service.measures import Measures
-from imgpool.service.memory import MemoryBudget
 from imgpool.service.records import StoreError
 
 log = logging.getLogger(__name__)
@@ -259,7 +258,7 @@ class CeleryEngine:
 
     # Steering
 
-    def resize(self, workers: int, budget: MemoryBudget) -> None:
+    def resize(self, workers: int) -> None:
         """See `Engine.resize`: spread over the workers that live, each of which has one at least."""
         with self._lock:
             self._wanted_workers = workers

@@ -23,10 +23,10 @@ from imgpool.pool import Context
 from imgpool.scaleout.broker import Publisher
 from imgpool.scaleout.cluster import Cluster
 from imgpool.scaleout.sweeper import Sweeper
-from imgpool.service import Service
 from imgpool.service.attempt import Attempted, attempt, retried
 from imgpool.service.clock import Clock
 from imgpool.service.records import ImageRecord, StoreError
+from imgpool.service.workshop import Workshop
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class PoolProcess:
 
     def __init__(self, settings: Settings, node: str, publisher: Publisher, stop_fd: int) -> None:
         self._settings = settings
-        self._service = Service(settings)  # never opened: it knows recipe, limits and memory
+        self._workshop = Workshop(settings)
         self._clock = Clock()
         self._cluster = Cluster(settings, "worker", node, connections=CONNECTIONS)
         self._cluster.open()
@@ -48,7 +48,7 @@ class PoolProcess:
         self._stopping = Context()  # for waiting: what is under way is finished
         self._never = Context()
         self._giants = (settings.data_dir / "giants").open("w")
-        self._processor = self._service.make_processor()
+        self._processor = self._workshop.make_processor()
         self._publisher = publisher
         self._sweeper = Sweeper(self._cluster, settings, publisher.send, files=False)
         self._ended = threading.Event()
@@ -116,7 +116,7 @@ class PoolProcess:
         """What needs more than a process' own share is decoded by one process of this host at a time, so that all
         together stay in the memory budget. Blocks while another one has the rest of it.
         """
-        giant = self._service.budget.weigh(original) > 0
+        giant = self._workshop.budget.weigh(original) > 0
         if giant:
             fcntl.flock(self._giants, fcntl.LOCK_EX)
         try:

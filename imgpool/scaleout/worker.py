@@ -24,9 +24,8 @@ from imgpool.errors import SettingError
 from imgpool.scaleout.broker import SET_WORKERS, TASK, Publisher, make_app, shown
 from imgpool.scaleout.cluster import Cluster
 from imgpool.scaleout.process import PoolProcess
-from imgpool.service import Service
-from imgpool.service.memory import MemoryBudget
 from imgpool.service.records import StoreError
+from imgpool.service.workshop import Workshop
 
 log = logging.getLogger(__name__)
 
@@ -41,16 +40,15 @@ class Worker:
         if not settings.scaled_out:
             raise SettingError("--broker: not given, nor --database and --files: a worker needs all three")
         self._settings = settings
-        service = Service(settings)
-        self._concurrency = service.choice.workers
-        self.budget: MemoryBudget = service.budget
+        workshop = Workshop(settings)
+        self._concurrency = workshop.choice.workers
         self.app = make_app(settings)
         self._node = f"imgpool-{os.getpid()}@{socket.gethostname()}"
         # The pool's processes ignore signals, but see the end of a pipe, even when this process is killed.
         self._stop_read, self._stop_write = os.pipe()
         self._process: PoolProcess | None = None
         self.app.task(name=TASK, shared=False)(self._work)
-        self.app.conf.imgpool_most_workers = service.budget.most_workers
+        self.app.conf.imgpool_most_workers = workshop.budget.most_workers
         signals.celeryd_init.connect(self._named)
         signals.worker_ready.connect(self._ready)
         signals.worker_shutting_down.connect(self._shutting_down)

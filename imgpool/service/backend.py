@@ -11,8 +11,10 @@ from typing import Protocol
 
 from imgpool.config import Settings
 from imgpool.errors import SettingError
-from imgpool.service.engine import Engine, Workshop
+from imgpool.service.clock import Clock
+from imgpool.service.engine import Engine
 from imgpool.service.files import Directory
+from imgpool.service.measures import Measures
 from imgpool.service.ownership import DataDirectoryLock
 from imgpool.service.pool_engine import PoolEngine
 from imgpool.service.records import StoreError
@@ -20,6 +22,7 @@ from imgpool.service.resumable import Intake, Resumable
 from imgpool.service.resumable_files import UnfinishedFiles
 from imgpool.service.sqlite import SQLiteRecords
 from imgpool.service.stores import Stores
+from imgpool.service.workshop import Workshop
 
 log = logging.getLogger(__name__)
 
@@ -40,8 +43,8 @@ class Backend(Protocol):
     def recover(self, stores: Stores, now: float) -> None:
         """Put in order what an earlier run left. Blocks. Raises `StoreError`."""
 
-    def engine(self, stores: Stores, workshop: Workshop) -> Engine:
-        """The engine, not started."""
+    def engine(self, stores: Stores, workshop: Workshop, measures: Measures, clock: Clock) -> Engine:
+        """The engine, not started. `clock` says when an image begins and ends, and `measures` are told."""
 
     def uploads(self, stores: Stores, intake: Intake) -> Resumable:
         """The unfinished uploads, those of an earlier run too; not started."""
@@ -95,15 +98,9 @@ class Embedded:
                 swept,
             )
 
-    def engine(self, stores: Stores, workshop: Workshop) -> Engine:
+    def engine(self, stores: Stores, workshop: Workshop, measures: Measures, clock: Clock) -> Engine:
         """See `Backend.engine`."""
-        return PoolEngine(
-            stores,
-            workshop,
-            queue_capacity=self._settings.queue_capacity,
-            job_timeout_s=self._settings.job_timeout_s,
-            max_attempts=self._settings.max_attempts,
-        )
+        return PoolEngine(self._settings, stores, workshop, measures, clock)
 
     def uploads(self, stores: Stores, intake: Intake) -> Resumable:
         """See `Backend.uploads`."""

@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from imgpool.errors import ImagingError
 from imgpool.imaging.formats import INPUT_FORMATS, SNIFF_BYTES, sniff
-from imgpool.imaging.sandbox import Processor
 from imgpool.pool import Context, Event, PoolClosed, WorkerPool
-from imgpool.service.memory import MemoryBudget
 from imgpool.service.processors import WorkerProcessors
+from imgpool.service.workshop import Workshop
 
 EXTENSIONS = {f".{image_format.extension}" for image_format in INPUT_FORMATS} | {".jpeg", ".tiff"}
 
@@ -53,20 +52,14 @@ def find_images(paths: list[Path], out: Path) -> list[Job]:
     return jobs
 
 
-def run_batch(
-    jobs: list[Job],
-    make_processor: Callable[[], Processor],
-    budget: MemoryBudget,
-    *,
-    workers: int,
-    timeout_s: float,
-) -> Iterator[tuple[Job, str | None]]:
+def run_batch(jobs: list[Job], workshop: Workshop, *, timeout_s: float) -> Iterator[tuple[Job, str | None]]:
     """Process all jobs, and yield each as it ends with the reason why it failed, or None. Blocks; every job ends.
 
     A producer thread sends the jobs while the caller collects: doing both in turn in one thread would deadlock as soon
     as there are more jobs than places in the two channels and workers.
     """
-    processors = WorkerProcessors(make_processor)
+    workers, budget = workshop.choice.workers, workshop.budget
+    processors = WorkerProcessors(workshop.make_processor)
 
     def observe(event: Event) -> None:
         if event.kind == "worker_stopped":

@@ -6,29 +6,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
 
-from imgpool.imaging.sandbox import Processor
 from imgpool.pool import PoolStatistics
-from imgpool.service.clock import Clock
-from imgpool.service.measures import Measures
-from imgpool.service.memory import MemoryBudget
-
-
-@dataclass(frozen=True, slots=True)
-class Workshop:
-    """What an engine works with: so many `workers` at the start, each of whom has a processor made in its own thread
-    and a share of one budget of memory. `clock` says when an image begins and ends, and `measures` are told.
-    """
-
-    workers: int
-    make_processor: Callable[[], Processor]
-    budget: MemoryBudget
-    clock: Clock
-    measures: Measures
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +100,8 @@ class Engine(Protocol):
     def peers(self) -> tuple[Peer, ...]:
         """All hosts and workers; none where this process is all there is."""
 
-    def resize(self, workers: int, budget: MemoryBudget) -> None:
-        """Have so many workers, who share this budget. Raises `PoolClosed` when stopping."""
+    def resize(self, workers: int) -> None:
+        """Have so many workers, who share the workshop's memory by now. Raises `PoolClosed` when stopping."""
 
     def set_queue_capacity(self, places: int) -> None:
         """Change the places of the queue; what it holds beyond that stays in it."""

@@ -12,15 +12,18 @@ import threading
 import time
 from pathlib import Path
 
+from imgpool.config import Settings
 from imgpool.errors import DecoderKilled, JobCancelled
 from imgpool.imaging.model import Made
 from imgpool.pool import Context, Event, JobSlot, PoolClosed, PoolStatistics, Result, WorkerPool
 from imgpool.service.attempt import Attempted, attempt, retried
-from imgpool.service.engine import Lane, Peer, Workshop
-from imgpool.service.memory import MemoryBudget
+from imgpool.service.clock import Clock
+from imgpool.service.engine import Lane, Peer
+from imgpool.service.measures import Measures
 from imgpool.service.processors import WorkerProcessors
 from imgpool.service.records import StoreError
 from imgpool.service.stores import Stores
+from imgpool.service.workshop import Workshop
 
 log = logging.getLogger(__name__)
 
@@ -35,28 +38,27 @@ class PoolEngine:
 
     def __init__(
         self,
+        settings: Settings,
         stores: Stores,
         workshop: Workshop,
-        *,
-        queue_capacity: int,
-        job_timeout_s: float,
-        max_attempts: int,
+        measures: Measures,
+        clock: Clock,
     ) -> None:
         self._records, self._files = stores.records, stores.files
-        self._measures, self._clock = workshop.measures, workshop.clock
-        self._budget = workshop.budget
-        self._job_timeout_s = job_timeout_s
-        self._max_attempts = max_attempts
+        self._workshop, self._measures, self._clock = workshop, measures, clock
+        self._job_timeout_s = settings.job_timeout_s
+        self._max_attempts = settings.max_attempts
         self._processors = WorkerProcessors(workshop.make_processor)
         self._stopping = Context()
         self.place_freed = threading.Event()  # set whenever a worker took an image out of the queue
+        workers = workshop.choice.workers
         # As many places for results as there are workers: each can hand over its result and go on while the
         # collector writes the one before; more would only hide a store that has become slow.
         self.pool: WorkerPool[str, Attempted | None] = WorkerPool(
             self._process,
-            workshop.workers,
-            jobs_capacity=queue_capacity,
-            results_capacity=workshop.workers,
+            workers,
+            jobs_capacity=settings.queue_capacity,
+            results_capacity=workers,
             weight_limit=workshop.budget.weight_limit,
             name="imgpool",
             observer=self._observe,
@@ -99,7 +101,7 @@ class PoolEngine:
     @property
     def most_workers(self) -> int:
         """See `Engine.most_workers`: as many as have their share of the memory."""
-        return self._budget.most_workers
+        return self._workshop.budget.most_workers
 
     def peers(self) -> tuple[Peer, ...]:
         """See `Engine.peers`."""
@@ -109,9 +111,9 @@ class PoolEngine:
         """See `Engine.weigh`: its weight in the memory budget."""
         try:
             with self._files.original(image_id) as original:
-                return self._budget.weigh(original)
+                return self._workshop.budget.weigh(original)
         except OSError:  # whoever works on it will say so
-            return self._budget.weight_limit
+            return self._workshop.budget.weight_limit
 
     def statistics(self) -> PoolStatistics:
         """See `Engine.statistics`."""
@@ -129,10 +131,9 @@ class PoolEngine:
             for lane in self.pool.workers_now()
         )
 
-    def resize(self, workers: int, budget: MemoryBudget) -> None:
+    def resize(self, workers: int) -> None:
         """See `Engine.resize`."""
-        self._budget = budget
-        self.pool.set_weight_limit(budget.weight_limit)
+        self.pool.set_weight_limit(self._workshop.budget.weight_limit)
         # Never taken away: an abort may just have widened the channel for what it owes.
         if workers > self.pool.results.capacity:
             self.pool.results.set_capacity(workers)

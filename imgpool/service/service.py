@@ -14,27 +14,23 @@ import time
 from collections.abc import Callable
 
 from imgpool.config import Settings
-from imgpool.errors import NoRoom, Refused, SettingError, StoreFailed
-from imgpool.imaging.model import Limits
-from imgpool.imaging.recipe import parse_recipe
-from imgpool.imaging.sandbox import InChild, InThread, Processor
+from imgpool.errors import NoRoom, Refused, StoreFailed
 from imgpool.pool import Context
 from imgpool.service.backend import Backend, Embedded
 from imgpool.service.clock import Clock
 from imgpool.service.door import Door, not_running
-from imgpool.service.engine import Engine, Slot, Workshop
+from imgpool.service.engine import Engine, Slot
 from imgpool.service.files import Files
 from imgpool.service.history import History, Sample
 from imgpool.service.measures import Measures
-from imgpool.service.memory import MemoryBudget, choose_budget
 from imgpool.service.records import ImageRecord, Records, State
-from imgpool.service.resources import WorkerChoice, choose_workers
 from imgpool.service.resumable import Intake, Resumable
 from imgpool.service.retention import Retention
 from imgpool.service.status import Memory, Status
 from imgpool.service.steering import Steering
 from imgpool.service.stores import Stores
 from imgpool.service.upload import Begun, Upload
+from imgpool.service.workshop import Workshop
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +38,7 @@ PLACES = 1000
 
 
 class Service:
-    """Raises `SettingError` when made with a recipe that cannot be read, or too small a memory budget."""
+    """Raises `SettingError` when made, as `Workshop` does."""
 
     uploads: Resumable  # from `start` on
     steering: Steering  # from `start` on
@@ -54,18 +50,10 @@ class Service:
         self.settings = settings
         self._clock = clock or Clock()
         self._backend = backend or Embedded(settings)
-        try:
-            self.recipe = parse_recipe(settings.recipe)
-        except ValueError as error:
-            raise SettingError(f"--recipe: {settings.recipe!r} is not allowed: {error}") from None
-        self.limits = Limits(max_pixels=settings.max_pixels)
-        self.choice = WorkerChoice(settings.workers, "as set") if settings.workers else choose_workers()
-        self.budget = choose_budget(
-            settings.decode_memory_bytes, self.choice.workers, settings.job_memory_bytes, self.recipe
-        )
+        self.workshop = Workshop(settings)
         self._life = threading.Lock()  # guards start and stop against each other
         self._stopping = Context()
-        self.measures = Measures(self.choice.workers)
+        self.measures = Measures(self.workshop.choice.workers)
         self._door = Door(settings, self.measures)
         self._stores: Stores | None = None  # from `open` on
         self._engine: Engine | None = None  # from `start` on
@@ -100,7 +88,7 @@ class Service:
             self._started_at = time.monotonic()
             self._retention = self._made_retention()
             self._retention.start()
-            log.info("workers: %d (%s)", self.choice.workers, self.choice.reason)
+            log.info("workers: %d (%s)", self.workshop.choice.workers, self.workshop.choice.reason)
 
     def stop(self, timeout_s: float | None = None) -> tuple[str, ...]:
         """Admit no more, finish what was accepted within `timeout_s` (default: the setting), let go of the data
@@ -167,33 +155,17 @@ class Service:
         backend, stores = self._backend, self.stores
         backend.recover(stores, self._clock.latest())
         self.uploads = backend.uploads(stores, Intake(self._door.reserve, self._upload, self.count_refused, self.clock))
-        workshop = Workshop(self.choice.workers, self.make_processor, self.budget, self._clock, self.measures)
-        engine = backend.engine(stores, workshop)
+        engine = backend.engine(stores, self.workshop, self.measures, self._clock)
         engine.start()
         self.uploads.start()
-        self.steering = Steering(
-            engine, stores.records, self._door.reserve, self._take_budget, self.budget, self._clock
-        )
+        self.steering = Steering(engine, stores.records, self._door.reserve, self.workshop, self.measures, self._clock)
         self.history = History(engine.statistics, self.measures)
         self.history.start()
         self._door.open(engine, lambda: self.files.free_bytes(), self.uploads.make_way)
         return engine
 
-    def _take_budget(self, budget: MemoryBudget, workers: int) -> None:
-        """Another number of workers shares the memory: for what is weighed, made and estimated from now on."""
-        self.budget = budget
-        self.measures.set_workers(workers)
-
     def _made_retention(self) -> Retention:
         return Retention(self.records, self.delete, self._clock, self._stopping, self.settings.retention_days)
-
-    def make_processor(self) -> Processor:
-        """A processor for the calling thread alone, which has to close it."""
-        if self.settings.isolation == "thread":
-            return InThread(self.recipe, self.limits)
-        processor = InChild(self.recipe, self.limits, lambda: self.budget.child_bytes)
-        processor.start()
-        return processor
 
     # Admission
 
@@ -223,8 +195,8 @@ class Service:
             slot,
             self.stores,
             max_bytes=self.settings.max_upload_bytes,
-            limits=self.limits,
-            weigh=lambda original: self.budget.weigh(original),
+            limits=self.workshop.limits,
+            weigh=lambda original: self.workshop.budget.weigh(original),
             begun=begun,
         )
 
@@ -278,7 +250,7 @@ class Service:
             lanes=engine.lanes(),
             queue=jobs,
             results=statistics.results,
-            memory=Memory.of(self.budget, statistics.weights),
+            memory=Memory.of(self.workshop.budget, statistics.weights),
             peers=engine.peers(),
             oldest_wait_s=self._oldest_wait_s(),
             counts=self.records.counts(),

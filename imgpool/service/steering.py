@@ -17,8 +17,9 @@ from imgpool.errors import NotAllowed, Refused
 from imgpool.pool import Context, PoolClosed
 from imgpool.service.clock import Clock
 from imgpool.service.engine import Engine, Slot
-from imgpool.service.memory import MemoryBudget
+from imgpool.service.measures import Measures
 from imgpool.service.records import Records, StoreError
+from imgpool.service.workshop import Workshop
 
 log = logging.getLogger(__name__)
 
@@ -43,15 +44,15 @@ class Steering:
         engine: Engine,
         records: Records,
         reserve: Callable[[str], Slot],
-        take_budget: Callable[[MemoryBudget, int], None],
-        budget: MemoryBudget,
+        workshop: Workshop,
+        measures: Measures,
         clock: Clock,
     ) -> None:
         self._clock = clock
         self._engine, self._records = engine, records
-        self._reserve, self._take_budget = reserve, take_budget
-        self._budget = budget
-        self._lock = threading.Lock()  # of the changes, so that budget and workers go together; and of the fields below
+        self._reserve = reserve
+        self._workshop, self._measures = workshop, measures
+        self._lock = threading.Lock()  # of the changes, so that memory and workers go together; and of the fields below
         self._stopping = Context()
         self._retrier: threading.Thread | None = None
         self._failed_until = 0.0
@@ -76,7 +77,7 @@ class Steering:
             if workers > most:
                 raise NotAllowed(
                     f"{workers} workers are not allowed; allowed: 1 to {most}, because each needs "
-                    f"its share of the {self._budget.total_bytes // MIB} MiB that decoding may use "
+                    f"its share of the {self._workshop.budget.total_bytes // MIB} MiB that decoding may use "
                     "(--decode-memory-bytes)."
                 )
         if queue_capacity is not None:
@@ -86,12 +87,12 @@ class Steering:
         """More at once, or fewer as they finish what they have. Raises `NotAllowed`; does nothing when stopping."""
         self.check(workers=workers)
         with self._lock:
-            self._budget = self._budget.shared_by(min(workers, self._budget.most_workers))
+            self._workshop.share(workers)
             try:
-                self._engine.resize(workers, self._budget)
+                self._engine.resize(workers)
             except PoolClosed:
                 return
-            self._take_budget(self._budget, workers)
+            self._measures.set_workers(workers)
         log.info("workers: %d (steered)", workers)
 
     def set_queue_capacity(self, places: int) -> None:

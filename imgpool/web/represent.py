@@ -72,7 +72,7 @@ def status_json(status: Status, service: Service) -> dict[str, Any]:
                 }
                 for lane in status.lanes
             ],
-            "why": service.choice.reason,
+            "why": service.workshop.choice.reason,
         },
         "peers": [
             {

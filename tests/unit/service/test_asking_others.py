@@ -11,9 +11,12 @@ from imgpool.errors import Draining, NoRoom, Refused, StoreFailed
 from imgpool.pool import JobSlot, PoolClosed, PoolFull
 from imgpool.service import Service, StoreError
 from imgpool.service.backend import Embedded
-from imgpool.service.engine import Engine, Workshop
+from imgpool.service.clock import Clock
+from imgpool.service.engine import Engine
+from imgpool.service.measures import Measures
 from imgpool.service.pool_engine import PoolEngine
 from imgpool.service.stores import Stores
+from imgpool.service.workshop import Workshop
 
 
 class Asking(PoolEngine):
@@ -37,8 +40,8 @@ class Elsewhere(Embedded):
 
     made: Asking
 
-    def engine(self, stores: Stores, workshop: Workshop) -> Engine:
-        engine = super().engine(stores, workshop)
+    def engine(self, stores: Stores, workshop: Workshop, measures: Measures, clock: Clock) -> Engine:
+        engine = super().engine(stores, workshop, measures, clock)
         assert isinstance(engine, PoolEngine)
         engine.__class__ = Asking
         assert isinstance(engine, Asking)

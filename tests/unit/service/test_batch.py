@@ -10,8 +10,8 @@ from imgpool.config import Settings
 from imgpool.errors import DecodeFailed, DecoderCrashed
 from imgpool.imaging.model import Made
 from imgpool.imaging.sandbox import CancelSignal, InThread, Processor
-from imgpool.service import Service
 from imgpool.service.batch import Job, find_images, run_batch
+from imgpool.service.workshop import Workshop
 
 Make = Callable[..., Settings]
 
@@ -73,9 +73,7 @@ def test_more_jobs_than_places_all_end_and_variants_replace_older_ones(
     folder = written(tmp_path / "in", files)
     written(tmp_path / "out", {"1.jpg/large.jpg": b"of an earlier run", "1.jpg/mine.txt": b"not ours"})
     jobs = find_images([folder], tmp_path / "out")
-    outcomes = dict(
-        run_batch(jobs, (service := Service(settings())).make_processor, service.budget, workers=2, timeout_s=30)
-    )
+    outcomes = dict(run_batch(jobs, Workshop(settings(workers=2)), timeout_s=30))
     assert len(outcomes) == 20
     failed = {job.source.name: reason for job, reason in outcomes.items() if reason is not None}
     assert set(failed) == {"0.jpg", "5.jpg", "10.jpg", "15.jpg"}
@@ -91,13 +89,7 @@ def test_more_jobs_than_places_all_end_and_variants_replace_older_ones(
 
 def test_leaving_in_the_middle_ends_everything(tmp_path: Path, settings: Make, images: dict[str, bytes]) -> None:
     folder = written(tmp_path / "in", {f"{number}.jpg": images["jpeg"] for number in range(10)})
-    outcomes = run_batch(
-        find_images([folder], tmp_path / "out"),
-        (service := Service(settings())).make_processor,
-        service.budget,
-        workers=1,
-        timeout_s=30,
-    )
+    outcomes = run_batch(find_images([folder], tmp_path / "out"), Workshop(settings(workers=1)), timeout_s=30)
     next(outcomes)
     outcomes.close()  # type: ignore[attr-defined]
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("imgpool-batch")]
@@ -107,7 +99,6 @@ def test_every_failure_has_a_reason(tmp_path: Path, settings: Make, images: dict
     folder = written(tmp_path / "in", {"a.jpg": images["jpeg"], "b.jpg": images["jpeg"], "c.jpg": images["jpeg"]})
     written(tmp_path / "out", {"c.jpg": b"a file is where the folder should be"})
     missing = tmp_path / "missing.jpg"
-    service = Service(settings())
 
     class Odd(InThread):
         def process(self, original: Path, into: Path, *, timeout_s: float | None, cancelled: CancelSignal) -> Made:
@@ -117,12 +108,11 @@ def test_every_failure_has_a_reason(tmp_path: Path, settings: Make, images: dict
                 raise RuntimeError("oops")
             return super().process(original, into, timeout_s=timeout_s, cancelled=cancelled)
 
-    def make() -> Processor:
-        return Odd(service.recipe, service.limits)
+    class WithOdd(Workshop):
+        def make_processor(self) -> Processor:
+            return Odd(self.recipe, self.limits)
 
-    outcomes = run_batch(
-        find_images([folder, missing], tmp_path / "out"), make, service.budget, workers=1, timeout_s=30
-    )
+    outcomes = run_batch(find_images([folder, missing], tmp_path / "out"), WithOdd(settings(workers=1)), timeout_s=30)
     reasons = {job.source.name: str(reason) for job, reason in outcomes}
     assert reasons["a.jpg"] == "The file is cut short."
     assert "an error of imgpool itself" in reasons["b.jpg"]
@@ -136,18 +126,16 @@ def test_a_decoder_that_cannot_be_started_is_the_reason(
     tmp_path: Path, settings: Make, images: dict[str, bytes]
 ) -> None:
     folder = written(tmp_path / "in", {"a.jpg": images["jpeg"], "b.jpg": images["jpeg"]})
-    service = Service(settings())
     errors = [DecoderCrashed("The decoder could not be started.")]
 
-    def make() -> Processor:
-        if errors:
-            raise errors.pop()
-        return service.make_processor()
+    class Late(Workshop):
+        def make_processor(self) -> Processor:
+            if errors:
+                raise errors.pop()
+            return super().make_processor()
 
     reasons = [
         reason
-        for _, reason in run_batch(
-            find_images([folder], tmp_path / "out"), make, service.budget, workers=1, timeout_s=30
-        )
+        for _, reason in run_batch(find_images([folder], tmp_path / "out"), Late(settings(workers=1)), timeout_s=30)
     ]
     assert reasons == ["The decoder could not be started.", None]

@@ -144,7 +144,7 @@ class Raising(InThread):
     """Processes as ever, after raising what it was given, once each."""
 
     def __init__(self, service: Watching, errors: list[BaseException]) -> None:
-        super().__init__(service.recipe, service.limits, sync=False)
+        super().__init__(service.workshop.recipe, service.workshop.limits, sync=False)
         self._errors = errors
 
     def process(self, original: Path, into: Path, *, timeout_s: float | None, cancelled: CancelSignal) -> Made:
@@ -227,7 +227,7 @@ def test_what_is_deleted_while_its_decoder_is_killed_is_not_tried_again(start: S
                     service.delete(original.name)
                     raise DecoderKilled("The decoder was ended by SIGKILL.")
 
-            return Doomed(self.recipe, self.limits, sync=False)
+            return Doomed(self.workshop.recipe, self.workshop.limits, sync=False)
 
     service = start(kind=Deleting, workers=1, max_attempts=9)
     take(service, images["jpeg"])

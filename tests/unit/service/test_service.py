@@ -15,6 +15,7 @@ from imgpool.config import Settings
 from imgpool.errors import DataDirectoryInUse, DiskFull, Draining, NoRoom, Refused, SettingError
 from imgpool.service import Service, StoreError
 from imgpool.service.files import Directory
+from imgpool.service.workshop import Workshop
 
 Start = Callable[..., Watching]
 Make = Callable[..., Settings]
@@ -34,8 +35,9 @@ def test_a_recipe_that_cannot_be_read_is_a_bad_setting(settings: Make) -> None:
 
 
 def test_workers_are_as_set_or_chosen(settings: Make) -> None:
-    assert (Service(settings(workers=3)).choice.workers, Service(settings(workers=3)).choice.reason) == (3, "as set")
-    chosen = Service(settings(workers=0)).choice
+    chosen = Workshop(settings(workers=3)).choice
+    assert (chosen.workers, chosen.reason) == (3, "as set")
+    chosen = Workshop(settings(workers=0)).choice
     assert chosen.workers >= 1
     assert "CPU" in chosen.reason
 
