@@ -21,7 +21,7 @@ from pictures import bomb, photo
 from servers.postgresql import database_url, postgresql  # noqa: F401 - fixtures
 from servers.standing import STANDING
 
-END_S = 10.0
+END_S = 60.0
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -22,7 +22,7 @@ from imgpool.service.sqlite import SQLiteRecords
 from imgpool.service.stores import Stores
 from imgpool.service.workshop import Workshop
 
-WAIT_S = 20.0  # no test waits this long unless it fails
+WAIT_S = 120.0  # no test waits this long unless it fails
 
 
 class Gate:

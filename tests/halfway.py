@@ -8,7 +8,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-WAIT_S = 30.0
+WAIT_S = 120.0
 
 
 class Halfway:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import threading
 import time
-import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,7 +14,7 @@ from typing import Self
 import psutil
 import psycopg
 
-from serving import Server, wait_for
+from serving import WAIT_S, Server, wait_for
 
 LEASE_S = 3.0
 STATES = ("queued", "processing", "done", "failed")
@@ -97,13 +95,6 @@ def pool_processes(worker: Server) -> list[psutil.Process]:
     return psutil.Process(worker.process.pid).children()
 
 
-def steer(web: Server, **wish: object) -> None:
-    """`PATCH /api/pool` with a wish."""
-    request = urllib.request.Request(f"{web.url}/api/pool", json.dumps(wish).encode(), method="PATCH")
-    request.add_header("Content-Type", "application/json")
-    urllib.request.urlopen(request, timeout=10).close()
-
-
 class Witness:
     """Triggers of the test's own: every end of an image, and the most places that were ever taken."""
 
@@ -171,7 +162,7 @@ class Uploaders:
             if status != 202:
                 self._stopping.wait(0.1)
 
-    def wait_for_more(self, images: int, timeout_s: float = 40) -> None:
+    def wait_for_more(self, images: int, timeout_s: float = WAIT_S) -> None:
         """Until so many more were accepted."""
         enough = len(self.accepted) + images
         wait_for(lambda: len(self.accepted) >= enough, f"{images} more accepted images", timeout_s)
@@ -184,7 +175,7 @@ class Uploaders:
         return self.accepted
 
 
-def wait_until_settled(server: Server, timeout_s: float = 60) -> dict[str, int]:
+def wait_until_settled(server: Server, timeout_s: float = WAIT_S) -> dict[str, int]:
     """As `Server.wait_until_settled`, of a server that may be unwell for a while."""
     limit = time.monotonic() + timeout_s
     while True:

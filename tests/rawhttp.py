@@ -6,10 +6,10 @@ import http.client
 import socket
 import time
 
-from serving import Server
+from serving import WAIT_S, Server
 
 
-def connect(server: Server, timeout_s: float = 30) -> socket.socket:
+def connect(server: Server, timeout_s: float = WAIT_S) -> socket.socket:
     return socket.create_connection(("127.0.0.1", server.port), timeout=timeout_s)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 CLIENTS = Path(__file__).parent / "clients"
-WAIT_S = 60
+WAIT_S = 120
 
 
 class Client:

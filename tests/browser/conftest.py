@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Response, expect, sync_playwright
 
+from servers.ports import free_port
 from serving import SAMPLES, Server
 
-PATIENCE_MS = 20_000
+PATIENCE_MS = 120_000  # no test waits this long unless it fails
 UPLOADS = "/api/uploads"
 NAMES = ("/usr/bin/chromium", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -34,7 +34,7 @@ def browser() -> Iterator[Browser]:
     # Chromium refuses to run as root with its sandbox; /dev/shm is tiny in containers.
     arguments = ["--disable-dev-shm-usage", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=found, args=arguments)
+        chromium = playwright.chromium.launch(executable_path=found, args=arguments, timeout=PATIENCE_MS)
         yield chromium
         chromium.close()
 
@@ -92,5 +92,4 @@ def samples() -> list[Path]:
 @pytest.fixture
 def unused_port() -> int:
     """A port for a server that comes back at the same address."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+    return free_port()

@@ -6,9 +6,7 @@ what happens comes from programs, not from a hand on the page.
 
 from __future__ import annotations
 
-import json
 import re
-import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +25,6 @@ OBSERVE = """
         for (const { value, sources } of list.getEntries()) window.shifts.push({ value, moved: sources.map(named) });
     }).observe({ type: "layout-shift", buffered: true });
 """
-
-
-def _pool(server: Server, **wanted: Any) -> None:
-    request = urllib.request.Request(
-        f"{server.url}/api/pool", json.dumps(wanted).encode(), {"Content-Type": "application/json"}, method="PATCH"
-    )
-    urllib.request.urlopen(request, timeout=20).close()
 
 
 def _fill(server: Server, names: list[str]) -> None:
@@ -76,13 +67,13 @@ def _go_through(page: Page, server: Server) -> None:
     shifted("images and refusals, seen from the top")
 
     # In the middle of the images: one fails and others come, which wait until they are wanted.
-    _pool(server, paused=True)
+    server.steer(paused=True)
     expect(page.get_by_role("heading", level=1)).to_have_text("The pool is paused")
     server.upload((SAMPLES / "hostile" / "truncated.jpg").read_bytes(), "waits.jpg")
     expect(page.locator(".card-name").first).to_have_text("waits.jpg")
     page.locator(".card").nth(0).scroll_into_view_if_needed()
     shifted("a pause, and the way to the images")
-    _pool(server, paused=False)
+    server.steer(paused=False)
     _fill(server, ["new-1.png", "new-2.png", "new-3.png"])
     expect(page.locator('.card[data-state="failed"]').first).to_contain_text("waits.jpg")
     expect(page.get_by_role("button", name="Show 3 new")).to_be_visible()
@@ -103,7 +94,8 @@ def _go_through(page: Page, server: Server) -> None:
     page.route(
         "**/api/images/*/large", lambda route: late.append(route)
     )  # the picture's bytes come after the page is drawn
-    page.locator(".card a").first.click()
+    with page.expect_request("**/api/images/*/large"):
+        page.locator(".card a").first.click()
     page.wait_for_url("**/images/*", wait_until="commit")
     expect(page.get_by_role("button", name="Copy link")).to_be_visible()
     shifted("an image's page without its picture")
@@ -114,15 +106,15 @@ def _go_through(page: Page, server: Server) -> None:
     page.go_back()
 
     page.evaluate("scrollTo(0, 0)")
-    _pool(server, workers=3, queue_capacity=100)
+    server.steer(workers=3, queue_capacity=100)
     expect(page.locator(".lane")).to_have_count(3)
     expect(done).to_have_text("100")
     shifted("three workers, a queue of 100")
-    _pool(server, workers=6, queue_capacity=1000)
+    server.steer(workers=6, queue_capacity=1000)
     expect(page.locator(".lane")).to_have_count(6)
     expect(done).to_have_text("1,000")
     shifted("six workers, a queue of 1000")
-    _pool(server, workers=1, queue_capacity=4)
+    server.steer(workers=1, queue_capacity=4)
     expect(page.locator(".lane")).to_have_count(1)
     expect(page.locator('[data-channel="pool.queue"] .place')).to_have_count(4)
     shifted("one worker, a queue of 4")

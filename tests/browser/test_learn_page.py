@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from serving import Server
+from serving import WAIT_S, Server
 
 pytestmark = pytest.mark.alone  # learners measure
 
@@ -198,7 +198,7 @@ def test_several_learners_wait_in_a_line_and_see_their_place(page: Page, class_s
     for _ in range(2):
         body = json.dumps({"jobs": 6, "workers": 1, "length_ms": 200}).encode()
         asked = urllib.request.Request(f"{class_server.url}/api/lab/runs", body, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(asked, timeout=20) as answer:
+        with urllib.request.urlopen(asked, timeout=WAIT_S) as answer:
             assert answer.status == 202
     lab = stage(page, "worker")
     lab.get_by_role("button", name="Run it").click()

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 import statistics
 import time
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
@@ -19,13 +16,6 @@ from serving import SAMPLES, Server
 
 OpenPage = Callable[..., Page]
 CUT = SAMPLES / "hostile" / "truncated.jpg"
-
-
-def _pool(server: Server, **wanted: Any) -> None:
-    request = urllib.request.Request(
-        f"{server.url}/api/pool", json.dumps(wanted).encode(), {"Content-Type": "application/json"}, method="PATCH"
-    )
-    urllib.request.urlopen(request, timeout=20).close()
 
 
 def test_the_first_frame_is_in_the_readers_language_and_zone(browser: Browser, tmp_path: Path) -> None:
@@ -64,14 +54,14 @@ def test_the_first_frame_is_in_the_readers_language_and_zone(browser: Browser, t
         expect(page.locator(".figure canvas")).to_have_count(5)
         expect(page.locator('.legend [data-field="pool.queue.free"]')).to_have_text("1.500")
         expect(page.locator(".card time")).to_have_text(clock)
-        _pool(server, queue_capacity=2500)
+        server.steer(queue_capacity=2500)
         expect(page.locator('.legend [data-field="pool.queue.free"]')).to_have_text("2.500")
         context.close()
 
 
 @pytest.mark.alone
 def test_what_is_drawn_is_the_truth_of_this_second(server: Server, open_page: OpenPage) -> None:
-    _pool(server, paused=True)
+    server.steer(paused=True)
     page = open_page(f"{server.url}/status")
     expect(page.get_by_role("heading", level=1)).to_have_text("The pool is paused")
     page.evaluate(
@@ -91,7 +81,7 @@ def test_what_is_drawn_is_the_truth_of_this_second(server: Server, open_page: Op
         if number % 2:
             assert server.upload(CUT.read_bytes(), f"{number}.jpg")[0] == 202
         else:
-            _pool(server, workers=1 + number // 2)
+            server.steer(workers=1 + number // 2)
         changed = time.time()
         status = server.get("/api/status")["pool"]
         wanted = f"{status['queue']['buffered']} in {len(status['lanes'])}"
@@ -100,7 +90,7 @@ def test_what_is_drawn_is_the_truth_of_this_second(server: Server, open_page: Op
         lags.append(page.evaluate("(wanted) => window.seen[wanted]", wanted) / 1000 - changed)
     print(" ".join(f"{lag:.2f}" for lag in lags))
     assert statistics.median(lags) < 1.0, lags
-    _pool(server, paused=False)
+    server.steer(paused=False)
 
 
 def test_a_tab_in_the_background_says_how_far_it_is(server: Server, open_page: OpenPage) -> None:
@@ -108,7 +98,7 @@ def test_a_tab_in_the_background_says_how_far_it_is(server: Server, open_page: O
     icon = page.locator('link[rel="icon"]')
     icons = {icon.get_attribute("href")}
     expect(page).to_have_title("Status · imgpool")
-    _pool(server, paused=True)
+    server.steer(paused=True)
     for number in range(2):
         server.upload(CUT.read_bytes(), f"{number}.jpg")
     expect(page).to_have_title("0 of 2 · The pool is paused · imgpool")
@@ -125,7 +115,7 @@ def test_a_tab_in_the_background_says_how_far_it_is(server: Server, open_page: O
     server.upload(CUT.read_bytes(), "third.jpg")
     expect(page).to_have_title("0 of 3 · The pool is paused · imgpool")
     assert page.locator(".card").count() == 2  # in the background it asks for the status alone
-    _pool(server, paused=False)
+    server.steer(paused=False)
     expect(page).to_have_title("Status · imgpool")
     assert {icon.get_attribute("href")} | icons == icons
     pictures = [page.request.get(server.url + str(each)).text() for each in icons]
@@ -149,7 +139,7 @@ def test_it_speaks_of_what_changes_but_not_all_the_time(server: Server, open_pag
     assert region.get_attribute("role") == "status"
     heading = page.get_by_role("heading", level=1)
     for paused, headline in ((True, "The pool is paused"), (False, "Accepting uploads")) * 2:
-        _pool(server, paused=paused)
+        server.steer(paused=paused)
         expect(heading).to_have_text(headline)
     assert page.evaluate("window.said") == ["The pool is paused"]
     page.clock.fast_forward(10_000)

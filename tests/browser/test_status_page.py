@@ -13,7 +13,7 @@ import psutil
 from playwright.sync_api import Browser, Page, Route, expect
 
 from imgpool.service.sqlite import SQLiteRecords
-from serving import SAMPLES, Server
+from serving import PATIENT, SAMPLES, WAIT_S, Server
 
 OpenPage = Callable[..., Page]
 
@@ -23,7 +23,7 @@ def _number(page: Page, field: str) -> int:
 
 
 def _delete(server: Server, address: str) -> None:
-    with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)) as connection:
+    with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=WAIT_S)) as connection:
         connection.request("DELETE", address)
         assert connection.getresponse().status == 204
 
@@ -78,10 +78,10 @@ def test_an_update_leaves_the_focus_and_what_is_read_where_they_were(
 
 
 def test_a_full_queue_is_said_and_drawn_and_so_is_its_end(open_page: OpenPage, tmp_path: Path) -> None:
-    with Server(tmp_path / "d", "--workers", "1", "--isolation", "thread", "--queue-capacity", "1") as server:
+    with Server(tmp_path / "d", "--workers", "1", "--isolation", "thread", "--queue-capacity", "1", *PATIENT) as server:
         page = open_page(f"{server.url}/status")
         expect(page.get_by_role("heading", level=1)).to_have_text("Accepting uploads")
-        slow = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+        slow = http.client.HTTPConnection("127.0.0.1", server.port, timeout=WAIT_S)
         slow.putrequest("POST", "/api/images?name=slow.jpg")
         slow.putheader("Content-Length", "1000000")
         slow.endheaders(b"\xff\xd8\xff")  # holds the only place for as long as its body is awaited

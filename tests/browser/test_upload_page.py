@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from serving import SAMPLES, Server, wait_for
+from serving import PATIENT, SAMPLES, Server, wait_for
 
 OpenPage = Callable[..., Page]
 SLOW_BYTES_PER_S = 400_000
@@ -195,7 +195,7 @@ def test_by_keyboard_alone_from_choosing_to_the_picture(
 def test_a_full_server_makes_files_wait_and_not_people(
     open_page: OpenPage, tmp_path: Path, samples: list[Path]
 ) -> None:
-    options = ("--workers", "1", "--isolation", "thread", "--queue-capacity", "1")
+    options = ("--workers", "1", "--isolation", "thread", "--queue-capacity", "1", *PATIENT)
     with Server(tmp_path / "data", *options) as server, socket.create_connection(("127.0.0.1", server.port)) as other:
         other.sendall(b"POST /api/images HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nx")
         wait_for(lambda: server.get("/api/status")["pool"]["queue"]["reserved"] == 1, "the one place to be taken")
@@ -214,7 +214,7 @@ def test_a_full_server_makes_files_wait_and_not_people(
 def test_a_file_that_is_gone_says_so_and_holds_up_nobody(
     open_page: OpenPage, tmp_path: Path, samples: list[Path]
 ) -> None:
-    options = ("--workers", "1", "--isolation", "thread", "--queue-capacity", "1")
+    options = ("--workers", "1", "--isolation", "thread", "--queue-capacity", "1", *PATIENT)
     with Server(tmp_path / "data", *options) as server, socket.create_connection(("127.0.0.1", server.port)) as other:
         other.sendall(b"POST /api/images HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nx")
         wait_for(lambda: server.get("/api/status")["pool"]["queue"]["reserved"] == 1, "the one place to be taken")
@@ -452,7 +452,7 @@ def test_a_server_killed_in_the_middle_costs_time_and_no_click(
         expect(page.locator("[data-total=detail]")).to_contain_text(untimed)
         server = Server(tmp_path / "data", *options)
         server.start()
-        expect(page.locator("[data-total=headline]")).to_have_text("All 60 done", timeout=60_000)
+        expect(page.locator("[data-total=headline]")).to_have_text("All 60 done")
         counts = server.wait_until_settled()
         assert (counts["accepted"], counts["done"]) == (60, 60), "none lost, none twice"
         assert list((tmp_path / "data" / "uploads").iterdir()) == []
@@ -461,7 +461,7 @@ def test_a_server_killed_in_the_middle_costs_time_and_no_click(
 
 
 def test_samples_are_served_and_nothing_else(server: Server) -> None:
-    with urllib.request.urlopen(f"{server.url}/samples/mountain-lake.jpg", timeout=10) as answer:
+    with urllib.request.urlopen(f"{server.url}/samples/mountain-lake.jpg", timeout=120) as answer:
         assert answer.headers["Content-Type"] == "image/jpeg"
     for name in ("README.md", "make_samples.py", "..%2fpyproject.toml", "nothing.jpg"):
         assert server.status_of(f"/samples/{name}") == 404

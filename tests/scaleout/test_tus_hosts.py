@@ -14,6 +14,7 @@ import pytest
 
 from hosts import Site, wait_until_settled
 from pictures import photo
+from servers.ports import free_port
 from servers.redis import Redis
 from servers.swift import Swift
 from serving import wait_for
@@ -27,9 +28,7 @@ CHUNK_BYTES = 128 * 1024
 @contextmanager
 def balanced(folder: Path, ports: list[int]) -> Iterator[tuple[str, Path]]:
     """docs/deploy/nginx.conf in front of these ports: its URL, and the file where it writes which host had what."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = int(free.getsockname()[1])
+    port = free_port()
     block = BALANCER.replace("listen 80;", f"listen 127.0.0.1:{port};")
     for example, real in zip(("10.0.0.11:8000", "10.0.0.12:8000"), ports, strict=True):
         assert example in block
@@ -47,7 +46,7 @@ def balanced(folder: Path, ports: list[int]) -> Iterator[tuple[str, Path]]:
         yield f"http://127.0.0.1:{port}", folder / "access.log"
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(WAIT_S)
 
 
 def listens(port: int) -> bool:

@@ -16,12 +16,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from hosts import Site, Witness, pool_processes, steer, wait_until_settled
+from hosts import Site, Witness, pool_processes, wait_until_settled
 from pictures import photo
+from servers.ports import free_port
 from servers.postgresql import PostgreSQL
 from servers.rabbitmq import RabbitMQ
-from servers.redis import Redis, free_port
-from serving import Server, wait_for
+from servers.redis import Redis
+from serving import WAIT_S, Server, wait_for
 
 
 def decoders(worker: Server) -> list[psutil.Process]:
@@ -70,13 +71,13 @@ def test_an_image_that_takes_its_workers_with_it_fails_and_a_stuck_decoder_is_ki
                 lambda: tried(web, image_id) == ("processing", attempt),  # noqa: B023 - called at once
                 f"attempt {attempt}",
             )
-            steer(web, paused=True)  # until the new process' decoder can be stopped, too
+            web.steer(paused=True)  # until the new process' decoder can be stopped, too
             (process,) = pool_processes(worker)
             process.kill()  # as the system does when memory runs out
             wait_for(lambda: ready(web, worker, process), "a new pool process")  # noqa: B023 - called at once
             if attempt == 1:
                 stop_decoder(worker)
-            steer(web, paused=False)
+            web.steer(paused=False)
         wait_for(lambda: state(web, image_id) == "failed", "the last attempt's lease to run out")
         assert "was lost, 2 times" in web.get(f"/api/images/{image_id}")["error"]
 
@@ -105,7 +106,7 @@ def flower(site: Site) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(WAIT_S)
 
 
 def answer(url: str) -> str:
@@ -131,8 +132,11 @@ def test_rabbitmq_carries_the_images_and_celerys_tools_see_the_worker(
         assert wait_until_settled(web)["done"] == 5
         environment = {**os.environ, **site.env}
         celery = [sys.executable, "-m", "celery", "-A", "imgpool.scaleout.app", "inspect", "registered"]
+        celery.append(f"--timeout={WAIT_S}")  # of which it takes what it needs, as one worker is asked
         celery.append(f"--destination=imgpool-{worker.process.pid}@{socket.gethostname()}")
-        told = subprocess.run(celery, env=environment, capture_output=True, text=True, timeout=30, check=True).stdout
+        told = subprocess.run(
+            celery, env=environment, capture_output=True, text=True, timeout=WAIT_S, check=True
+        ).stdout
         assert "imgpool.process" in told
         node = f"imgpool-{worker.process.pid}@"
         wait_for(lambda: node in answer(f"{tool}/api/workers?refresh=1"), "Flower to see the worker")
@@ -166,7 +170,7 @@ def test_what_a_worker_cannot_use_is_refused_in_one_line(
         whole |= {options[0]: options[1]}
         options = tuple(part for pair in whole.items() for part in pair)
     command = [sys.executable, "-m", "imgpool", "worker", "--data-dir", str(tmp_path / "worker"), *options]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=WAIT_S, check=False)
     assert ended.returncode == status, ended.stderr
     assert ended.stderr.startswith("imgpool: ")
     assert ended.stderr.count("\n") == 1
@@ -209,6 +213,6 @@ def test_a_cold_shutdown_leaves_what_is_under_way_to_others(
         busy, idle = (worker, other) if at_work() == [pool_processes(worker)[0].pid] else (other, worker)
         decoders(idle)[0].resume()
         busy.process.send_signal(signal.SIGQUIT)
-        busy.process.wait(20)
+        busy.process.wait(WAIT_S)
         wait_for(lambda: state(web, image_id) == "done", "the other worker")
         assert web.get(f"/api/images/{image_id}")["attempts"] == 2

@@ -34,7 +34,7 @@ class CuttingProxy:
     def close(self) -> None:
         self._ended = True
         for thread in self._threads:
-            thread.join(10)
+            thread.join(60)
         self._listener.close()
 
     def _accept(self) -> None:

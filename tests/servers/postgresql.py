@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -18,9 +17,10 @@ import psutil
 import psycopg
 import pytest
 
+from servers.ports import free_port
 from servers.standing import STANDING
 
-START_S = 30.0
+START_S = 120.0
 PASSWORD = "pass word/1"  # of a server that lives as long as the tests; has to be quoted in a URL
 
 
@@ -46,9 +46,7 @@ class PostgreSQL:
         self._directory = Path(tempfile.mkdtemp(prefix="imgpool-postgresql-"))
         if self._account:
             shutil.chown(self._directory, "postgres", "postgres")
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = int(free.getsockname()[1])
+        self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
         password = self._directory / "password"
         password.write_text(PASSWORD)

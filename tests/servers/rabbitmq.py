@@ -13,9 +13,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from servers.redis import answers, free_port
+from servers.ports import free_port
+from servers.redis import answers
 
-START_S = 60.0
+START_S = 120.0
 # Debian's wrapper wants a service user; the program itself is content with directories of its own.
 PROGRAM = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 
@@ -70,6 +71,6 @@ class RabbitMQ:
             for process in family:
                 with suppress(psutil.NoSuchProcess):
                     process.send_signal(signal.SIGKILL)
-            psutil.wait_procs(family, timeout=10)
-        self.process.wait(10)
-        subprocess.run(["epmd", "-kill"], env=self._env, check=False, stdout=subprocess.DEVNULL)
+            psutil.wait_procs(family, timeout=START_S)
+        self.process.wait(START_S)
+        subprocess.run(["epmd", "-kill"], env=self._env, check=False, stdout=subprocess.DEVNULL, timeout=START_S)

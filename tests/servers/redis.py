@@ -7,19 +7,13 @@ import signal
 import socket
 import subprocess
 import time
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-START_S = 20.0
+from servers.ports import free_port
 
-
-def free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+START_S = 120.0
 
 
 def answers(port: int, request: bytes, expected: bytes) -> bool:
@@ -49,7 +43,7 @@ class Redis:
     def __exit__(self, *_: object) -> None:
         if self.process.poll() is None:
             self.process.terminate()
-        self.process.wait(10)
+        self.process.wait(START_S)
 
     def start(self) -> None:
         self.process = subprocess.Popen(
@@ -66,7 +60,7 @@ class Redis:
     def kill(self) -> None:
         """`kill -9`: all messages are lost, as nothing is on disk."""
         self.process.send_signal(signal.SIGKILL)
-        self.process.wait(10)
+        self.process.wait(START_S)
 
     def forget_all(self) -> None:
         """All messages are lost, and the server lives."""

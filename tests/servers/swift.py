@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,11 +19,11 @@ import psutil
 from botocore.config import Config
 
 from imgpool.scaleout.bucket import Bucket
+from servers.ports import free_port
 from servers.standing import STANDING
 from serving import lives, wait_for
 
-START_S = 30
-END_S = 10
+START_S = END_S = 120
 BUCKET = "photos"
 ACCESS_KEY, SECRET_KEY = "test:tester", "testing"
 MISSING = None if find_spec("swift") else "OpenStack Swift is not installed: it comes with the extra imgpool[test]"
@@ -123,7 +122,7 @@ class Swift:
     def __init__(self, root: Path) -> None:
         self.root = root
         (root / "devices" / "d").mkdir(parents=True)
-        self._ports = dict(zip(SERVERS, _free_ports(len(SERVERS)), strict=True))
+        self._ports = dict(zip(SERVERS, [free_port() for _ in SERVERS], strict=True))
         self.endpoint = f"http://127.0.0.1:{self._ports['proxy']}"
         self._family: list[psutil.Process] = []
         (root / "swift.conf").write_text("[swift-hash]\nswift_hash_path_suffix = imgpool\n")
@@ -217,14 +216,3 @@ def credentials() -> dict[str, str]:
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_EC2_METADATA_DISABLED": "true",
     }
-
-
-def _free_ports(number: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(number)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [int(each.getsockname()[1]) for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()

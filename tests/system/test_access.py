@@ -20,7 +20,8 @@ from typing import Any
 import pytest
 
 from pictures import photo
-from serving import Server, wait_for
+from servers.ports import free_port
+from serving import WAIT_S, Server, wait_for
 
 BIN = Path(sys.executable).parent
 TOKEN = "a-token-for-tests-5f1c"
@@ -30,17 +31,10 @@ FAST = ("--workers", "1", "--isolation", "thread")
 
 
 def ask(server: Server, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, bytes, Any]:
-    with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)) as client:
+    with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=WAIT_S)) as client:
         client.request(method, path, body, headers)
         answer = client.getresponse()
         return answer.status, answer.read(), answer.headers
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 def command(kind: str) -> list[str]:
@@ -64,7 +58,7 @@ def test_without_a_token_it_does_not_listen_to_the_net(kind: str, tmp_path: Path
         env={"PATH": os.environ["PATH"], "IMGPOOL_DATA_DIR": str(tmp_path / "data")},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=WAIT_S,
         check=False,
     )
     assert done.returncode == 2, done.stderr
@@ -139,7 +133,7 @@ def test_a_refusal_for_where_it_comes_from_leaves_the_body_unread(tmp_path: Path
             ("POST /sign-in", "Host: 127.0.0.1\r\nSec-Fetch-Site: same-site", 403),
         ]
         for line, headers, expected in asked:
-            with closing(socket.create_connection(("127.0.0.1", server.port), timeout=20)) as sock:
+            with closing(socket.create_connection(("127.0.0.1", server.port), timeout=WAIT_S)) as sock:
                 sock.sendall(f"{line} HTTP/1.1\r\n{headers}\r\nContent-Length: 1000000\r\n\r\n".encode())
                 answer = http.client.HTTPResponse(sock)
                 answer.begin()
@@ -155,7 +149,7 @@ def test_a_refusal_for_where_it_comes_from_leaves_the_body_unread(tmp_path: Path
 
 def raw_get(server: Server, target: str) -> bytes:
     """The whole answer to a target that no client library would send as it is."""
-    with closing(socket.create_connection(("127.0.0.1", server.port), timeout=20)) as sock:
+    with closing(socket.create_connection(("127.0.0.1", server.port), timeout=WAIT_S)) as sock:
         sock.sendall(f"GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode())
         received = b""
         while data := sock.recv(65536):
@@ -211,7 +205,7 @@ def test_an_anonymous_program_keeps_its_cookie(tmp_path: Path) -> None:
 
         def curl(*arguments: str) -> Any:
             done = subprocess.run(
-                ["curl", "-sS", *arguments], capture_output=True, text=True, timeout=60, check=True, cwd=tmp_path
+                ["curl", "-sS", *arguments], capture_output=True, text=True, timeout=WAIT_S, check=True, cwd=tmp_path
             )
             return json.loads(done.stdout)
 

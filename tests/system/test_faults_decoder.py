@@ -16,6 +16,14 @@ pytestmark = pytest.mark.alone
 LIMIT_S = 2.0
 
 
+def stopped_before_its_image(server: Server, picture: bytes) -> tuple[psutil.Process, str]:
+    """The one decoder child, stopped, and the image that it has been given, of which it has read nothing yet."""
+    child = server.stopped_decoder()
+    image_id = server.upload(picture)[1]["images"][0]["id"]
+    wait_for(lambda: server.get(f"/api/images/{image_id}")["state"] == "processing", "the child to be given the image")
+    return child, image_id
+
+
 def child_at_work(server: Server, image_id: str) -> psutil.Process:
     """The one decoder child, stopped while it reads this image."""
     (child,) = server.gunicorn_process().children()
@@ -41,8 +49,7 @@ def check_the_next_is_unaffected(server: Server) -> None:
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT])
 def test_a_decoder_that_crashes_fails_its_image_at_once(tmp_path: Path, number: signal.Signals) -> None:
     with Server(tmp_path / "data", "--workers", "1") as server:
-        image_id = server.upload(flat(5000, 5000))[1]["images"][0]["id"]
-        child = child_at_work(server, image_id)
+        child, image_id = stopped_before_its_image(server, photo())
         child.send_signal(number)
         child.resume()
         wait_for(lambda: server.get(f"/api/images/{image_id}")["state"] == "failed", "the image to fail")
@@ -54,8 +61,7 @@ def test_a_decoder_that_crashes_fails_its_image_at_once(tmp_path: Path, number: 
 
 def test_a_decoder_that_hangs_fails_its_image_within_a_second_of_the_limit(tmp_path: Path) -> None:
     with Server(tmp_path / "data", "--workers", "1", "--job-timeout-s", str(LIMIT_S)) as server:
-        image_id = server.upload(flat(5000, 5000))[1]["images"][0]["id"]
-        child_at_work(server, image_id)  # and stays stopped
+        _, image_id = stopped_before_its_image(server, photo())  # and stays stopped
         wait_for(lambda: server.get(f"/api/images/{image_id}")["state"] == "failed", "the image to fail")
         image = server.get(f"/api/images/{image_id}")
         assert LIMIT_S <= image["service_s"] <= LIMIT_S + 1
@@ -75,8 +81,7 @@ def test_a_decoder_that_wants_too_much_memory_fails_its_image(tmp_path: Path) ->
 def test_a_decoder_killed_from_outside_costs_an_attempt_and_not_the_image(tmp_path: Path) -> None:
     with Server(tmp_path / "data", "--workers", "1", "--max-attempts", "2") as server:
         slow = flat(9_000, 9_000)  # long at work, and so to be met there
-        (child,) = server.gunicorn_process().children()
-        child.suspend()  # until both are uploaded: the first must not be done before anybody looks
+        server.stopped_decoder()  # until both are uploaded: the first must not be done before anybody looks
         spared, doomed = (server.upload(slow)[1]["images"][0]["id"] for _ in range(2))
         child_at_work(server, spared).kill()
         wait_for(lambda: server.get(f"/api/images/{spared}")["state"] == "done", "the second attempt")

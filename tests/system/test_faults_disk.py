@@ -19,7 +19,7 @@ import pytest
 
 from ledger import Ledger
 from pictures import photo
-from serving import Server, wait_for
+from serving import WAIT_S, Server, wait_for
 
 pytestmark = pytest.mark.alone
 
@@ -151,17 +151,19 @@ def test_a_store_that_somebody_holds_refuses_uploads_and_delays_images(tmp_path:
 
 
 def test_images_wait_for_a_store_that_somebody_holds(tmp_path: Path) -> None:
-    with Server(tmp_path / "data", "--workers", "2", "--queue-capacity", "8") as server:
-        slow = photo(4000, 3000)
-        for _ in range(4):
-            assert server.upload(slow)[0] == 202
-        with closing(sqlite3.connect(tmp_path / "data" / "imgpool.db", isolation_level=None, timeout=20)) as other:
+    with Server(tmp_path / "data", "--workers", "1", "--queue-capacity", "8") as server:
+        decoder = server.stopped_decoder()  # until the store is held: there has to be an end that it does not take
+        for seed in range(4):
+            assert server.upload(photo(seed=seed))[0] == 202
+        wait_for(lambda: server.get("/api/status")["counts"]["processing"] == 1, "the worker to have an image")
+        with closing(sqlite3.connect(tmp_path / "data" / "imgpool.db", isolation_level=None, timeout=WAIT_S)) as other:
             other.execute("BEGIN IMMEDIATE")
+            decoder.resume()
             wait_for(lambda: any("trying again" in line for line in server.log), "a change that fails")
             assert server.status_of("/healthz") == 200
             other.execute("ROLLBACK")
         counts = server.wait_until_settled()
-        assert (counts["done"], counts["failed"]) == (4, 0)
+        assert (counts["done"], counts["failed"]) == (5, 0)
         assert not any("Traceback" in line for line in server.log)
     Ledger(tmp_path / "data").check_settled()
 
@@ -179,7 +181,7 @@ def test_too_many_open_files_cost_connections_and_nothing_that_was_accepted(tmp_
         assert server.upload(photo())[0] == 202
         server.wait_until_settled()
         before = server.gunicorn_process()
-        crowd = [socket.create_connection(("127.0.0.1", server.port), timeout=20) for _ in range(200)]
+        crowd = [socket.create_connection(("127.0.0.1", server.port), timeout=WAIT_S) for _ in range(200)]
         wait_for(lambda: server.upload(photo(seed=1))[0] == 202, "an upload to be taken beside the crowd")
         for sock in crowd:
             sock.close()

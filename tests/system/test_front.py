@@ -16,7 +16,7 @@ import pytest
 
 from pictures import photo
 from rawhttp import connect, elapsed_s, head, read_all, read_answer
-from serving import Server, wait_for
+from serving import PATIENT, Server, wait_for
 
 pytestmark = pytest.mark.alone
 
@@ -162,7 +162,7 @@ def test_who_asks_first_and_is_refused_gets_no_100(
 
 def test_clients_that_linger_after_a_refusal_hold_nobody_up(tmp_path: Path) -> None:
     with (
-        Server(tmp_path / "data", "--workers", "1", "--queue-capacity", "1", "--http-threads", "8") as server,
+        Server(tmp_path / "data", "--workers", "1", "--queue-capacity", "1", "--http-threads", "8", *PATIENT) as server,
         ExitStack() as stack,
     ):
         holder = stack.enter_context(closing(connect(server)))
@@ -347,7 +347,7 @@ def test_an_answer_that_nobody_reads_is_given_up(tmp_path: Path) -> None:
         image_id = server.upload(BODY)[1]["images"][0]["id"]
         server.wait_until_settled()
         asking_without_reading(server, f"/api/images/{image_id}/large", stack)
-        wait_for(lambda: "a client did not read its answer" in "".join(server.log), "the client to be let go", 10)
+        wait_for(lambda: "a client did not read its answer" in "".join(server.log), "the client to be let go")
         assert not [line for line in server.log if "Traceback" in line]
 
 

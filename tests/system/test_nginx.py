@@ -15,7 +15,8 @@ import pytest
 
 from pictures import photo
 from rawhttp import head, read_answer
-from serving import Server, wait_for
+from servers.ports import free_port
+from serving import PATIENT, WAIT_S, Server, wait_for
 
 NGINX = "/usr/sbin/nginx"
 DOCUMENT = (Path(__file__).parent.parent.parent / "docs" / "deploy.md").read_text()
@@ -25,7 +26,7 @@ BODY = photo(3000, 2250)
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("nginx")
-    options = ("--workers", "1", "--queue-capacity", "2", "--max-uploads-per-client", "1")
+    options = ("--workers", "1", "--queue-capacity", "2", "--max-uploads-per-client", "1", *PATIENT)
     with Server(folder / "data", *options, "--trusted-proxies", "127.0.0.1") as running:
         yield running
 
@@ -34,9 +35,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def port(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """Where nginx listens."""
     folder = tmp_path_factory.mktemp("nginx-home")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
+    port = free_port()
     found = re.search(r"<!-- nginx server block -->\n```nginx\n(.*?)```", DOCUMENT, re.DOTALL)
     assert found
     block = (
@@ -54,7 +53,7 @@ def port(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[i
     wait_for(lambda: reachable(port), "nginx to listen")
     yield port
     process.terminate()
-    process.wait(20)
+    process.wait(WAIT_S)
     assert not any((folder / "body").iterdir()), "a body was kept on nginx's disk"
 
 
@@ -64,7 +63,7 @@ def reachable(port: int) -> bool:
 
 
 def connect(port: int, source: str = "127.0.0.1") -> socket.socket:
-    return socket.create_connection(("127.0.0.1", port), timeout=30, source_address=(source, 0))
+    return socket.create_connection(("127.0.0.1", port), timeout=WAIT_S, source_address=(source, 0))
 
 
 def reserved(server: Server) -> int:
@@ -72,7 +71,7 @@ def reserved(server: Server) -> int:
 
 
 def test_pages_and_uploads_pass(server: Server, port: int) -> None:
-    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as client:
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=WAIT_S)) as client:
         client.request("GET", "/status")
         answer = client.getresponse()
         assert (answer.status, b"imgpool" in answer.read()) == (200, True)
@@ -109,9 +108,8 @@ def test_a_refusal_passes_to_clients_that_send_the_whole_body_regardless(server:
             holder.sendall(head(len(BODY)) + BODY[:100_000])
         wait_for(lambda: reserved(server) == 2, "both slots to be held")
         for number in range(10):
-            with closing(
-                http.client.HTTPConnection("127.0.0.1", port, timeout=30, source_address=(f"127.0.0.{10 + number}", 0))
-            ) as client:
+            source = (f"127.0.0.{10 + number}", 0)
+            with closing(http.client.HTTPConnection("127.0.0.1", port, WAIT_S, source)) as client:
                 client.request("POST", "/api/images", body=BODY)
                 answer = client.getresponse()
                 assert (answer.status, json.load(answer)["type"]) == (503, "/problems/no-room")

@@ -15,7 +15,7 @@ import pytest
 
 from pictures import photo
 from rawhttp import connect, head, read_answer
-from serving import Server, wait_for
+from serving import PATIENT, WAIT_S, Server, wait_for
 
 pytestmark = pytest.mark.alone
 
@@ -26,7 +26,7 @@ BODY = photo(3000, 2250)
 def full(tmp_path: Path) -> Server:  # type: ignore[misc]
     """A server whose only slot is held by an upload that has not sent its body yet."""
     with (
-        Server(tmp_path / "data", "--workers", "1", "--queue-capacity", "1") as server,
+        Server(tmp_path / "data", "--workers", "1", "--queue-capacity", "1", *PATIENT) as server,
         closing(connect(server)) as holder,
     ):
         holder.sendall(head(len(BODY)) + BODY[:1000])
@@ -55,7 +55,7 @@ def test_clients_that_send_the_whole_body_regardless_read_the_refusal(full: Serv
     statuses = []
 
     def rude(_: int) -> None:
-        client = http.client.HTTPConnection("127.0.0.1", full.port, timeout=30)
+        client = http.client.HTTPConnection("127.0.0.1", full.port, timeout=WAIT_S)
         with closing(client):
             client.request("POST", "/api/images", body=BODY)
             statuses.append(client.getresponse().status)
@@ -64,12 +64,12 @@ def test_clients_that_send_the_whole_body_regardless_read_the_refusal(full: Serv
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(WAIT_S)
     assert statuses == [503] * 20, "a reset or a broken pipe instead of an answer"
 
 
 def test_a_kept_alive_connection_is_told_that_it_ends_with_the_refusal(full: Server) -> None:
-    with closing(http.client.HTTPConnection("127.0.0.1", full.port, timeout=30)) as client:
+    with closing(http.client.HTTPConnection("127.0.0.1", full.port, timeout=WAIT_S)) as client:
         for _ in range(3):  # each would meet a closed connection, had the refusal before not said so
             client.request("POST", "/api/images", body=BODY)
             answer = client.getresponse()
@@ -84,7 +84,7 @@ def test_curl_reads_the_refusal(full: Server, tmp_path: Path) -> None:
             ["curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}", *options, f"{full.url}/api/images"],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=WAIT_S,
             check=False,
         )
         assert (done.returncode, done.stdout) == (0, "503"), done.stderr
@@ -124,7 +124,7 @@ def test_a_client_that_obeys_retry_after_gets_in(tmp_path: Path) -> None:
         for client in clients:
             client.start()
         for client in clients:
-            client.join(90)
+            client.join(WAIT_S)
         assert results == [202] * 12
         assert server.wait_until_settled()["done"] == 12
         status = server.get("/api/status")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,16 +10,10 @@ from pathlib import Path
 import pytest
 
 from pictures import photo
-from serving import Server
+from servers.ports import free_port
+from serving import WAIT_S, Server
 
 BIN = Path(sys.executable).parent
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 def by_hand(kind: str, data_dir: Path) -> Server:
@@ -59,7 +52,7 @@ def test_gunicorn_refuses_a_bad_setting_at_the_start(tmp_path: Path) -> None:
         env={"PATH": "/usr/bin:/bin", "IMGPOOL_DATA_DIR": str(tmp_path / "data"), "IMGPOOL_WORKERS": "many"},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=WAIT_S,
         check=False,
     )
     assert done.returncode == 2
@@ -76,7 +69,7 @@ def test_gunicorn_refuses_tls_at_the_start(tmp_path: Path) -> None:
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=WAIT_S,
         check=False,
     )
     assert done.returncode == 2

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from serving import SAMPLES, Server, wait_for
+from serving import PATIENT, SAMPLES, WAIT_S, Server, wait_for
 
 UPLOADS = 60
 PICTURE = SAMPLES / "balloon-transparent.png"
@@ -19,13 +19,13 @@ def _ask(server: Server, method: str, path: str, **body: Any) -> Any:
     request = urllib.request.Request(
         server.url + path, json.dumps(body).encode(), {"Content-Type": "application/json"}, method=method
     )
-    with urllib.request.urlopen(request, timeout=30) as answer:
+    with urllib.request.urlopen(request, timeout=WAIT_S) as answer:
         return json.load(answer)
 
 
 def _begun(server: Server, body: bytes) -> http.client.HTTPConnection:
     """An upload of which the second half is yet to come."""
-    upload = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    upload = http.client.HTTPConnection("127.0.0.1", server.port, timeout=WAIT_S)
     upload.putrequest("POST", "/api/images?name=slow.png")
     upload.putheader("Content-Length", str(len(body)))
     upload.endheaders(body[: len(body) // 2])
@@ -34,7 +34,7 @@ def _begun(server: Server, body: bytes) -> http.client.HTTPConnection:
 
 def test_as_many_uploads_at_once_as_the_queue_was_given_places(tmp_path: Path) -> None:
     body = PICTURE.read_bytes()
-    options = ("--workers", "1", "--isolation", "thread", "--queue-capacity", "2")
+    options = ("--workers", "1", "--isolation", "thread", "--queue-capacity", "2", *PATIENT)
     with Server(tmp_path / "data", *options) as server, ExitStack() as stack:
         threads = server.gunicorn_process().num_threads()
         _ask(server, "PATCH", "/api/pool", queue_capacity=UPLOADS, paused=True)

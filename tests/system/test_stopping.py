@@ -6,15 +6,15 @@ import http.client
 import signal
 import socket
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 
 from ledger import Ledger
-from pictures import flat, photo
+from pictures import photo
 from rawhttp import connect, read_answer
-from serving import Server, wait_for
+from serving import WAIT_S, Server, wait_for
 
 pytestmark = pytest.mark.alone
 
@@ -22,16 +22,32 @@ CAPACITY = 16
 
 
 def filled(data_dir: Path, *options: str) -> tuple[Server, list[str]]:
-    """A server whose one worker has slow images to do and whose queue is full."""
+    """A server whose one worker has an image that takes for ever, and whose queue is full."""
     server = Server(data_dir, "--workers", "1", "--queue-capacity", str(CAPACITY), *options)
     server.start()
-    slow = flat(5000, 5000)
-    ids = []
+    server.stopped_decoder()
+    ids = [image["id"] for image in server.get("/api/images")["images"]]
     while True:
-        status, answer, _ = server.upload(slow, "slow.png")
+        status, answer, _ = server.upload(photo(), "slow.jpg")
         if status == 503:
             return server, ids
         ids.append(answer["images"][0]["id"])
+
+
+def ask(connection: http.client.HTTPConnection) -> http.client.HTTPResponse:
+    connection.request("GET", "/healthz")
+    answer = connection.getresponse()
+    assert answer.read()
+    return answer
+
+
+def ask_until_it_stops(asking: http.client.HTTPConnection) -> None:
+    """Until a signal has arrived: then an answer says that the connection ends. It may also just end, for a client that
+    does not ask again for a quarter of a second.
+    """
+    with closing(asking), suppress(ConnectionError, http.client.HTTPException):
+        while not ask(asking).will_close:
+            pass
 
 
 def check_all_done_after_the_next_start(data_dir: Path, ids: list[str]) -> None:
@@ -47,13 +63,15 @@ def check_all_done_after_the_next_start(data_dir: Path, ids: list[str]) -> None:
 def test_a_full_queue_is_handed_over_within_the_drain_limit(tmp_path: Path) -> None:
     server, ids = filled(tmp_path / "data", "--drain-timeout-s", "2.5")
     # Requests that have begun before the signal: new connections are not taken after it.
-    begun = [socket.create_connection(("127.0.0.1", server.port), timeout=20) for _ in range(2)]
+    asking = http.client.HTTPConnection("127.0.0.1", server.port, timeout=WAIT_S)
+    ask(asking)
+    begun = [socket.create_connection(("127.0.0.1", server.port), timeout=WAIT_S) for _ in range(2)]
     begun[0].sendall(b"GET /readyz HTTP/1.1\r\n")
     begun[1].sendall(b"POST /api/images HTTP/1.1\r\n")
     assert server.status_of("/healthz") == 200  # both have been taken
     asked = time.monotonic()
     server.process.send_signal(signal.SIGTERM)
-    time.sleep(0.4)  # the signal has arrived, and the two have not been given up yet
+    ask_until_it_stops(asking)  # the two have not been given up yet
     answers = []
     for sock in begun:
         sock.sendall(b"Host: localhost\r\nContent-Length: 0\r\n\r\n")
@@ -63,7 +81,7 @@ def test_a_full_queue_is_handed_over_within_the_drain_limit(tmp_path: Path) -> N
     assert answers[1].startswith(b"HTTP/1.1 503 ")
     assert b"/problems/draining" in answers[1]
     assert b"Retry-After: 5" in answers[1]
-    assert server.process.wait(20) == 0
+    assert server.process.wait(WAIT_S) == 0
     took_s = time.monotonic() - asked
     assert took_s < 2.5 + 3, took_s
     server.stop()  # nothing of it is left
@@ -87,15 +105,17 @@ def test_a_second_signal_stops_at_once_and_loses_nothing(
     tmp_path: Path, first: signal.Signals, second: signal.Signals, to_group: bool
 ) -> None:
     server, ids = filled(tmp_path / "data", "--drain-timeout-s", "60")
+    asking = http.client.HTTPConnection("127.0.0.1", server.port, timeout=WAIT_S)
+    ask(asking)
     receivers = server.family()[: 2 if to_group else 1]
     for process in receivers:
         process.send_signal(first)
-    time.sleep(0.3)
+    ask_until_it_stops(asking)
     assert server.process.poll() is None, "the first one drains"
     asked = time.monotonic()
     for process in receivers:
         process.send_signal(second)
-    assert server.process.wait(20) == 0
+    assert server.process.wait(WAIT_S) == 0
     took_s = time.monotonic() - asked
     server.stop()  # nothing of it is left
     assert took_s < 2.5, took_s
@@ -106,27 +126,18 @@ def test_a_second_signal_stops_at_once_and_loses_nothing(
     print(f"\nstopped {took_s:.2f} s after the second signal")
 
 
-def ask(connection: http.client.HTTPConnection) -> http.client.HTTPResponse:
-    connection.request("GET", "/healthz")
-    answer = connection.getresponse()
-    assert answer.read()
-    return answer
-
-
 def test_open_pages_are_hardly_waited_for_and_a_request_on_its_way_is_answered(tmp_path: Path) -> None:
     with Server(tmp_path / "data", "--workers", "1", "--isolation", "thread") as server:
-        idle, asking = (http.client.HTTPConnection("127.0.0.1", server.port, timeout=20) for _ in range(2))
+        idle, asking = (http.client.HTTPConnection("127.0.0.1", server.port, timeout=WAIT_S) for _ in range(2))
         ask(idle)
         assert not ask(asking).will_close
         asked = time.monotonic()
         server.process.send_signal(signal.SIGTERM)
-        while not ask(asking).will_close:  # until the signal has arrived: each one is answered
-            pass
-        asking.close()
+        ask_until_it_stops(asking)
         assert idle.sock is not None
         assert idle.sock.recv(1) == b"", "closed by the server"
         idle.close()
-        assert server.process.wait(20) == 0
+        assert server.process.wait(WAIT_S) == 0
         took_s = time.monotonic() - asked
     assert took_s < 2, took_s  # 3.3 s with gunicorn's own patience; 0.5 s on a quiet machine
 
@@ -152,7 +163,7 @@ def test_a_silent_resumable_upload_is_not_waited_for_and_goes_on_at_the_next_sta
             server.process.send_signal(signal.SIGTERM)
             status, headers, _ = read_answer(sock, "PATCH")
             assert (status, headers["retry-after"]) == (503, "5")
-        assert server.process.wait(20) == 0
+        assert server.process.wait(WAIT_S) == 0
         took_s = time.monotonic() - asked
     assert took_s < 8, "neither the 20 s of the read timeout nor the 25 s of the drain"
     print(f"\nstopped after {took_s:.1f} s")

@@ -11,7 +11,8 @@ import pytest
 
 from halfway import Halfway
 from pictures import photo
-from serving import Server, wait_for
+from servers.ports import free_port
+from serving import PATIENT, Server, wait_for
 from tus_clients import CLIENTS, WAIT_S, Client, packages  # noqa: F401 - a fixture
 
 MIB = 1024 * 1024
@@ -33,11 +34,6 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def free_port() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return str(listener.getsockname()[1])
-
-
 def bytes_there(data_dir: Path) -> int:
     """How many bytes of the one unfinished upload are on the disk."""
     return sum(path.stat().st_size for path in (data_dir / "uploads").iterdir() if not path.suffix)
@@ -49,7 +45,8 @@ def test_an_upload_goes_on_where_it_was(
     tmp_path: Path, file: Path, commands: dict[str, tuple[str, ...]], program: str, what: str
 ) -> None:
     data_dir = tmp_path / "data"
-    options = ("--workers", "1", "--isolation", "thread", "--port", free_port(), "--read-timeout-s", "3")
+    options = ("--workers", "1", "--isolation", "thread", "--port", str(free_port()))
+    options += ("--read-timeout-s", "3", "--unfinished-slot-s", "600")
     server = Server(data_dir, *options)
     server.start()
     try:
@@ -91,7 +88,7 @@ def test_one_that_stood_still_is_told_to_wait_and_gets_a_slot_when_there_is_one(
 ) -> None:
     data_dir = tmp_path / "data"
     options = ("--workers", "1", "--isolation", "thread", "--queue-capacity", "1", "--unfinished-slot-s", "0.3")
-    with Server(data_dir, *options) as server:
+    with Server(data_dir, *options, *PATIENT) as server:
         place = begin(server, file)
         wait_for(lambda: server.get("/api/status")["unfinished"]["slots"] == 0, "its slot to be given up")
         assert bytes_there(data_dir) == MIB
@@ -111,12 +108,13 @@ def test_one_that_expired_is_gone_gives_the_disk_back_and_the_client_begins_agai
     tmp_path: Path, file: Path, commands: dict[str, tuple[str, ...]]
 ) -> None:
     data_dir = tmp_path / "data"
-    options = ("--unfinished-slot-s", "0.3", "--unfinished-expire-s", "1")
-    with Server(data_dir, "--workers", "1", "--isolation", "thread", *options) as server:
+    options = ("--workers", "1", "--isolation", "thread")
+    with Server(data_dir, *options, "--unfinished-slot-s", "0.3", "--unfinished-expire-s", "1") as server:
         place = begin(server, file)
-        assert bytes_there(data_dir) == MIB
         wait_for(lambda: not list((data_dir / "uploads").iterdir()), "the disk to be given back")
-        assert server.get("/api/status")["refused_by"] == {"expired": 1}
+        wait_for(lambda: server.get("/api/status")["refused_by"] == {"expired": 1}, "it to be counted")
+    with Server(data_dir, *options) as server:  # where the client has all the time that it needs
+        place = f"{server.url}/{place.split('/', 3)[3]}"
         client = Client(*commands["tus-js-client"], f"{server.url}/api/uploads", str(file), place)
         image_id = client.image_id()
         assert "HEAD 404 -" in client.lines
@@ -133,4 +131,5 @@ def begin(server: Server, file: Path) -> str:
     }
     request = urllib.request.Request(f"{server.url}/api/uploads", file.read_bytes()[:MIB], headers, method="POST")
     with urllib.request.urlopen(request, timeout=WAIT_S) as answer:
+        assert answer.headers["Upload-Offset"] == str(MIB), "they are kept"
         return f"{server.url}{answer.headers['Location']}"
