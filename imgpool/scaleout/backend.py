@@ -31,12 +31,12 @@ log = logging.getLogger(__name__)
 
 
 class ScaledOut:
-    """See `Backend`."""
+    """See `Backend`. `cluster` is open from `open` to `close`."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._lock = DataDirectoryLock(settings.data_dir)
-        self._cluster = Cluster(settings, "web", f"web@{socket.gethostname()}")
+        self.cluster = Cluster(settings, "web", f"web@{socket.gethostname()}")
         self._engine: CeleryEngine | None = None
         self._scratch: Scratch | None = None
 
@@ -48,19 +48,19 @@ class ScaledOut:
             self._lock.acquire()
         except OSError as error:
             raise SettingError(f"--data-dir: '{error.filename}' cannot be used: {error.strerror}") from error
-        self._cluster = Cluster(settings, "web", f"web@{socket.gethostname()}")  # its name has this process' ID
+        self.cluster = Cluster(settings, "web", f"web@{socket.gethostname()}")  # its name has this process' ID
         try:
-            self._cluster.open()
+            self.cluster.open()
         except BaseException:
             self._lock.release()
             raise
-        return Stores(self._cluster.files, self._cluster.records)
+        return Stores(self.cluster.files, self.cluster.records)
 
     def close(self) -> None:
         """See `Backend.close`."""
         if self._scratch is not None:
             self._scratch.close()
-        self._cluster.close()
+        self.cluster.close()
         self._lock.release()
 
     def recover(self, stores: Stores, now: float) -> None:
@@ -68,13 +68,13 @@ class ScaledOut:
 
     def engine(self, stores: Stores, workshop: Workshop, measures: Measures, clock: Clock) -> Engine:
         """See `Backend.engine`."""
-        self._engine = CeleryEngine(self._settings, self._cluster, measures, make_app(self._settings))
+        self._engine = CeleryEngine(self._settings, self.cluster, measures, make_app(self._settings))
         return self._engine
 
     def uploads(self, stores: Stores, intake: Intake) -> Resumable:
         """See `Backend.uploads`: those of all hosts."""
-        table = Unfinished(self._cluster.database)
-        pieces = self._cluster.files.pieces()
+        table = Unfinished(self.cluster.database)
+        pieces = self.cluster.files.pieces()
         self._scratch = Scratch(self._settings.data_dir / "scratch")
         try:
             if left := pieces.sweep(table.known):

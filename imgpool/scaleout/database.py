@@ -1,36 +1,32 @@
 """The connections of one process to PostgreSQL, and how long anybody waits for them.
 
 Owns the connection pool. Turns whatever goes wrong into `StoreError` within a few seconds: a database that is gone,
-restarts, hangs or is slow must cost refusals, and never threads that pile up behind it. Knows no tables.
+restarts, hangs or is slow must cost refusals, and never threads that pile up behind it. One that has more to do than it
+can is not away, and is not said to be. Knows no tables.
 Must be opened after the last fork: connections cannot be shared between processes.
 """
 
 from __future__ import annotations
 
 import logging
-import select
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, LiteralString, Self, TypeVar
+from typing import Any, LiteralString, TypeVar
 
 import psycopg
-from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from imgpool.errors import SettingError
+from imgpool.scaleout.connections import CONNECT_S, STATEMENT_S, Patient, check_limits, is_pooled, make_pool
 from imgpool.scaleout.schema import bring_up_to_date
-from imgpool.service.records import StoreError, StoreFull
+from imgpool.service.records import StoreBusy, StoreError, StoreFull
 
 log = logging.getLogger(__name__)
-# It would tell of each attempt of each connection for as long as a database is away; we say it once.
-logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
 
 CONNECTIONS = 8  # of one process at most; a change takes it a few milliseconds
-CONNECT_S = 2.0  # to connect, and to wait for one of the connections
-STATEMENT_S = 2.0  # after which the server itself gives a statement up, with the locks that it holds
-ANSWER_S = 2.5  # after which we do, for a server that is frozen or unplugged and cannot say anything
 AWAY_S = 0.5  # how long nobody asks again after a database did not answer
 
 T = TypeVar("T")
@@ -52,10 +48,13 @@ class Database:
     def __init__(self, url: str, *, connections: int = CONNECTIONS) -> None:
         self._url = url
         self._connections = connections
-        self._pool: ConnectionPool[_Patient] | None = None
+        self._pool: ConnectionPool[Patient] | None = None
+        self._lock = threading.Lock()  # of the next one
+        self._in_hand = 0  # connections that somebody uses
         # Written without a lock: at worst one request waits, or the log says it twice.
         self._away = False
-        self._away_until = 0.0  # by the monotonic clock
+        self._away_until = 0.0  # by the monotonic clock; 0: a connection can be had, as far as is known
+        self._trial = threading.Lock()  # held by whoever finds out whether it is back
         self._answers_since = 0.0
 
     def open(self) -> None:
@@ -63,7 +62,7 @@ class Database:
         `StoreError`, or `SettingError` for a URL that PostgreSQL does not take.
         """
         try:
-            parameters = conninfo_to_dict(self._url)
+            conninfo_to_dict(self._url)
         except psycopg.Error:  # whose text may be the whole URL, or the password in it
             raise SettingError(
                 "--database: (not shown) is not allowed; allowed: a URL as postgresql://USER:PASSWORD@HOST/DATABASE, "
@@ -72,35 +71,16 @@ class Database:
         try:
             with psycopg.connect(self._url, autocommit=True, connect_timeout=int(CONNECT_S)) as connection:
                 bring_up_to_date(connection)
+                pooled = is_pooled(connection)
+                if pooled:
+                    check_limits(connection)
         except psycopg.Error as error:
             raise StoreError(f"the database cannot be used: {_told(error)}") from error
-        self._pool = pool = ConnectionPool(
-            self._url,
-            connection_class=_Patient,
-            kwargs={
-                "autocommit": True,
-                "connect_timeout": int(CONNECT_S),
-                "keepalives_idle": 5,
-                "keepalives_interval": 2,
-                "keepalives_count": 3,
-                "options": f"{parameters.get('options') or ''} -c statement_timeout={STATEMENT_S:g}s "
-                f"-c lock_timeout={STATEMENT_S:g}s -c idle_in_transaction_session_timeout={ANSWER_S:g}s "
-                r"-c default_transaction_isolation=read\ committed",
-            },
-            name="imgpool-database",
-            min_size=1,
-            max_size=self._connections,
-            timeout=CONNECT_S,
-            # The pool would try again after 1, 2, 4, 8, ... s and be away for longer than the database was. It is to
-            # give up at once instead; then whoever comes next makes it connect.
-            reconnect_timeout=0.0,
-            check=lambda connection: _check(pool, connection),
-            open=False,
-        )
+        self._pool = make_pool(self._url, self._connections, pooled=pooled)
         try:
             self._pool.open(wait=True, timeout=CONNECT_S + STATEMENT_S)
         except PoolTimeout as error:
-            raise StoreError(f"the database cannot be used: {_told(_Patient.refused or error)}") from error
+            raise StoreError(f"the database cannot be used: {_told(Patient.refused or error)}") from error
         self._answers_since = time.monotonic()
 
     def close(self) -> None:
@@ -118,83 +98,82 @@ class Database:
         with self.connection() as connection:
             return connection.execute(sql, values).rowcount
 
-    def _noticed(self, error: psycopg.Error) -> None:
-        if not self._away:
-            log.error("the database is away: %s", _told(error))
-        self._away = True
-
     def answers_for_s(self) -> float:
         """For how long it has answered, as far as was noticed here; 0 while it is away. Blocks on nothing."""
         return 0.0 if self._away else time.monotonic() - self._answers_since
 
+    @property
+    def refuses(self) -> bool:
+        """Whether it is away, as far as is known, and nobody else is to find out now. Blocks on nothing."""
+        return self._away_until > 0 and (time.monotonic() < self._away_until or self._trial.locked())
+
     @contextmanager
     def connection(self) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
         """One connection, in autocommit mode (`connection.transaction()` for more than one statement)."""
-        if self._pool is None:
-            raise StoreError("the database is not open")
-        if time.monotonic() < self._away_until:
+        with self._turn(), self._errors_told(), self._connected() as connection:
+            try:
+                yield connection
+            except psycopg.OperationalError as error:
+                if connection.closed:
+                    self._noticed(error)
+                    raise ConnectionLost(f"the database does not answer: {_told(error)}") from error
+                raise
+        if self._away:
+            log.warning("the database is back")
+            self._answers_since = time.monotonic()
+            self._away_until = 0.0
+            self._away = False
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """While it is away, one at a time finds out whether it is back; all others are refused at once."""
+        if not self._away_until:
+            yield
+            return
+        if time.monotonic() < self._away_until or not self._trial.acquire(blocking=False):
             raise StoreError("the database does not answer")
         try:
-            with self._pool.connection() as connection:
-                try:
-                    yield connection
-                except psycopg.OperationalError as error:
-                    if connection.closed:
-                        self._noticed(error)
-                        raise ConnectionLost(f"the database does not answer: {_told(error)}") from error
-                    raise
+            yield
+        finally:
+            self._trial.release()
+
+    @contextmanager
+    def _connected(self) -> Iterator[Patient]:
+        if self._pool is None:
+            raise StoreError("the database is not open")
+        with self._pool.connection() as connection:
+            with self._lock:
+                self._in_hand += 1
+            try:
+                yield connection
+            finally:
+                with self._lock:
+                    self._in_hand -= 1
+
+    @contextmanager
+    def _errors_told(self) -> Iterator[None]:
+        try:
+            yield
         except psycopg.errors.UniqueViolation as error:
             raise NotUnique(_told(error)) from error
         except psycopg.errors.DiskFull as error:
             raise StoreFull(f"the database failed: {_told(error)}") from error
         except psycopg.Error as error:
-            if isinstance(error, PoolTimeout) and _Patient.refused is not None:
-                error = _Patient.refused  # why there was no connection
+            if isinstance(error, PoolTimeout):
+                if self._in_hand:  # by others, to whom it answers, or who will notice that it does not
+                    raise StoreBusy(
+                        f"the database has much to do: for {CONNECT_S:g} s none of its connections from here was free"
+                    ) from error
+                error = Patient.refused or error  # why there was no connection
             if isinstance(error, psycopg.OperationalError) and error.sqlstate is None:
-                self._away_until = time.monotonic() + AWAY_S
                 self._noticed(error)
+                self._away_until = time.monotonic() + AWAY_S
             raise StoreError(f"the database failed: {_told(error)}") from error
-        if self._away:
-            log.warning("the database is back")
-            self._answers_since = time.monotonic()
-            self._away = False
 
-
-class _Patient(psycopg.Connection[tuple[Any, ...]]):
-    """A connection that waits `ANSWER_S` for an answer, not for ever: a frozen server never says anything."""
-
-    refused: psycopg.OperationalError | None = None  # why this process' last attempt to connect failed
-
-    @classmethod
-    def connect(cls, *args: Any, **kwargs: Any) -> Self:
-        try:
-            connection = super().connect(*args, **kwargs)
-        except psycopg.OperationalError as error:
-            _Patient.refused = error
-            raise
-        _Patient.refused = None
-        return connection
-
-    def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
-        try:
-            return super().wait(gen, interval, ANSWER_S if timeout is None else timeout)
-        except psycopg.OperationalError:
-            if self.pgconn.transaction_status == psycopg.pq.TransactionStatus.ACTIVE:
-                self.close()  # the answer may still come, and must not be taken for that to the next question
-            raise
-
-
-def _check(pool: ConnectionPool[_Patient], connection: _Patient) -> None:
-    """Refuse a connection that was cut while it was idle: no question is due, so anything to read is its end.
-
-    The others were cut by the same restart; each would cost somebody an error, or the pool a second.
-    """
-    poll = select.poll()
-    poll.register(connection.fileno(), select.POLLIN)
-    if poll.poll(0):
-        connection.close()
-        pool.drain()
-        raise psycopg.OperationalError("the connection was cut")
+    def _noticed(self, error: psycopg.Error) -> None:
+        if not self._away:
+            log.error("the database is away: %s", _told(error))
+        self._away = True
 
 
 def once_more(action: Callable[[], T], again: Callable[[], T]) -> T:

@@ -26,12 +26,11 @@ from imgpool.scaleout.room import RoomStatistics
 from imgpool.scaleout.sweeper import Sweeper
 from imgpool.service.engine import Lane, Peer
 from imgpool.service.measures import Measures
-from imgpool.service.records import StoreError
+from imgpool.service.records import StoreBusy, StoreError
 
 log = logging.getLogger(__name__)
 
 FRESH_S = 0.25  # how old an answer of the database may be that is told again
-AWAY_S = 1.0  # how long nobody asks a database again that did not answer
 LOOK_S = 1.0  # between two looks at what the workers finished
 MOST_WORKERS = 256
 STEER_S = 1.0  # how long workers may take to answer
@@ -52,7 +51,7 @@ class CeleryEngine:
         self._lock = threading.Lock()  # of all that follows
         self._held: set[str] = set()
         self._given_back: deque[str] = deque()
-        self._full_until = self._away_until = float("-inf")
+        self._full_until = self._busy_until = float("-inf")
         self._wanted_workers: int | None = None  # as steered, until the workers have done it
         self._room = RoomStatistics(settings.queue_capacity, 0, 0, False)
         self._members: tuple[Member, ...] = ()
@@ -100,9 +99,9 @@ class CeleryEngine:
         try:
             self._give_back()  # what was let go of a moment ago may be the place that is wanted
             granted = self._cluster.room.reserve(image_id)
-        except StoreError:
+        except StoreBusy:
             with self._lock:
-                self._away_until = time.monotonic() + AWAY_S
+                self._busy_until = time.monotonic() + FRESH_S
             raise
         with self._lock:
             if granted:
@@ -131,10 +130,12 @@ class CeleryEngine:
         """See `Engine.refuse_what_is_known`."""
         if self._stopping.done:
             raise PoolClosed("the server stops")
+        if self._cluster.database.refuses:
+            raise StoreError("the database did not answer a moment ago")
         now = time.monotonic()
         with self._lock:
-            if now < self._away_until:
-                raise StoreError("the database did not answer a moment ago")
+            if now < self._busy_until:
+                raise StoreBusy("the database had no time a moment ago")
             if now < self._full_until:
                 raise PoolFull("every place of all hosts was taken a moment ago")
 
@@ -175,8 +176,7 @@ class CeleryEngine:
     # What is known
 
     def statistics(self) -> PoolStatistics:
-        """See `Engine.statistics`: of all hosts, a quarter of a second old at most; older when the database is away."""
-        self._look_again()
+        """See `Engine.statistics`: of all hosts."""
         with self._lock:
             room, workers, at_work = self._room, self._alive("worker"), self._at_work
         return PoolStatistics(
@@ -201,7 +201,6 @@ class CeleryEngine:
 
     def lanes(self) -> tuple[Lane, ...]:
         """See `Engine.lanes`: one for each pool process of every worker."""
-        self._look_again()
         with self._lock:
             workers, at_work = self._alive("worker"), self._at_work
         busy = {each.worker: each for each in at_work}
@@ -214,7 +213,6 @@ class CeleryEngine:
 
     def peers(self) -> tuple[Peer, ...]:
         """See `Engine.peers`."""
-        self._look_again()
         with self._lock:
             members, at_work = self._members, self._at_work
         images = {each.worker: each.image_id for each in at_work}
@@ -236,7 +234,8 @@ class CeleryEngine:
         """With the lock held."""
         return [each for each in self._members if each.kind == kind and each.silent_s < self._settings.lease_s]
 
-    def _look_again(self) -> None:
+    def look(self) -> None:
+        """See `Engine.look`: a quarter of a second old at most; older when the database is away."""
         now = time.monotonic()
         if now - self._looked_at < FRESH_S or not self._looking.acquire(blocking=False):
             return

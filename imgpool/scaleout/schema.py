@@ -156,6 +156,8 @@ def bring_up_to_date(connection: psycopg.Connection[tuple[Any, ...]]) -> None:
     later imgpool wrote.
     """
     with connection.transaction():
+        # Whoever set limits for what imgpool does every second did not mean this, which may take minutes once.
+        connection.execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
         there = connection.execute("SELECT to_regclass('imgpool_schema') IS NOT NULL").fetchone()
         row = connection.execute("SELECT version FROM imgpool_schema").fetchone() if there == (True,) else None

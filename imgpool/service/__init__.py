@@ -1,7 +1,7 @@
 """The heart of imgpool: admission, engine, records, files, recovery, retention. Knows nothing of HTTP."""
 
 from imgpool.service.engine import Lane
-from imgpool.service.records import STATES, Counts, ImageRecord, State, StoreError, VariantRecord
+from imgpool.service.records import STATES, Counts, ImageRecord, State, StoreBusy, StoreError, VariantRecord
 from imgpool.service.service import Service
 from imgpool.service.status import Status
 from imgpool.service.upload import Upload
@@ -14,6 +14,7 @@ __all__ = [
     "Service",
     "State",
     "Status",
+    "StoreBusy",
     "StoreError",
     "Upload",
     "VariantRecord",

@@ -17,7 +17,7 @@ from imgpool.errors import DiskFull, Draining, NoRoom, Refused, StoreFailed
 from imgpool.pool import PoolClosed, PoolFull
 from imgpool.service.engine import Engine, Slot
 from imgpool.service.measures import Measures, paused_retry_after_s
-from imgpool.service.records import StoreError
+from imgpool.service.records import StoreBusy, StoreError
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +85,8 @@ class Door:
             except PoolClosed:
                 raise not_running() from None
             except StoreError as error:
-                raise StoreFailed("The server's database does not answer: try again later.", 10) from error
+                what = "has more to do than it can" if isinstance(error, StoreBusy) else "does not answer"
+                raise StoreFailed(f"The server's database {what}: try again later.", 10) from error
 
     def _opened(self) -> Engine:
         if self._engine is None:
@@ -107,7 +108,7 @@ class Door:
             return not_running()
         free = self.free_bytes()
         if free is None:
-            return StoreFailed("The server's disk does not answer: try again later.", retry_after_s=10)
+            return StoreFailed("What keeps the server's files does not answer: try again later.", retry_after_s=10)
         if free < self._settings.disk_floor_bytes:
             return DiskFull("The server's disk is almost full: try again later.", retry_after_s=60)
         return None
@@ -120,7 +121,8 @@ class Door:
             try:
                 free = self._ask_disk()
             except OSError as error:
-                log.error("the disk does not answer: %s", error)
+                if free is not None:
+                    log.error("uploads are refused, what keeps the files does not answer: %s", error)
                 free = None
             self._free = (now, free)
         return free

@@ -91,14 +91,17 @@ class Engine(Protocol):
     def weigh(self, image_id: str) -> int:
         """What `Slot.send` is told of an image that is kept already. Blocks on a few small reads."""
 
+    def look(self) -> None:
+        """Have what follows tell how it stands now. Blocks on other machines if there are any; never raises."""
+
     def statistics(self) -> PoolStatistics:
-        """Queue and workers at one moment."""
+        """Queue and workers at one moment: the last `look`'s, where others have to be asked."""
 
     def lanes(self) -> tuple[Lane, ...]:
-        """What each worker does."""
+        """What each worker does, at that moment."""
 
     def peers(self) -> tuple[Peer, ...]:
-        """All hosts and workers; none where this process is all there is."""
+        """All hosts and workers, at that moment; none where this process is all there is."""
 
     def resize(self, workers: int) -> None:
         """Have so many workers, who share the workshop's memory by now. Raises `PoolClosed` when stopping."""

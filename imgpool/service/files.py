@@ -100,7 +100,9 @@ class Files(Protocol):
         """At start, before uploads: remove what a crash left half made and what has no record. Returns how many."""
 
     def free_bytes(self) -> int:
-        """Room left for originals and variants, the smaller of the two."""
+        """Room left for originals and variants, the smaller of the two. Raises OSError while it is known that they
+        cannot be kept.
+        """
 
 
 class Directory:

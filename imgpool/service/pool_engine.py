@@ -115,6 +115,9 @@ class PoolEngine:
         except OSError:  # whoever works on it will say so
             return self._workshop.budget.weight_limit
 
+    def look(self) -> None:
+        """See `Engine.look`: all is known here."""
+
     def statistics(self) -> PoolStatistics:
         """See `Engine.statistics`."""
         return self.pool.statistics()

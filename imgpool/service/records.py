@@ -162,5 +162,9 @@ class StoreError(Exception):
     """The store could not do it now (disk full, locked, damaged); it may work later."""
 
 
+class StoreBusy(StoreError):
+    """The store works, and had no time for this."""
+
+
 class StoreFull(StoreError):
     """The disk has no room for the change."""

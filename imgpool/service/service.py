@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from imgpool.config import Settings
 from imgpool.errors import NoRoom, Refused, StoreFailed
-from imgpool.pool import Context
+from imgpool.pool import Context, PoolStatistics
 from imgpool.service.backend import Backend, Embedded
 from imgpool.service.clock import Clock
 from imgpool.service.door import Door, not_running
@@ -159,7 +159,7 @@ class Service:
         engine.start()
         self.uploads.start()
         self.steering = Steering(engine, stores.records, self._door.reserve, self.workshop, self.measures, self._clock)
-        self.history = History(engine.statistics, self.measures)
+        self.history = History(lambda: _looked(engine), self.measures)
         self.history.start()
         self._door.open(engine, lambda: self.files.free_bytes(), self.uploads.make_way)
         return engine
@@ -237,7 +237,7 @@ class Service:
     def status(self) -> Status:
         """One snapshot, at the same cost with a million records as with ten. Raises `StoreError`, `Draining`."""
         engine = self._running()
-        statistics = engine.statistics()
+        statistics = _looked(engine)
         jobs = statistics.jobs
         now = time.monotonic()
         refusal = self._door.refusal()
@@ -301,3 +301,8 @@ class Service:
         stops. What the disk does not let go of is left for another time. Raises `StoreError`.
         """
         return self._made_retention().prune(older_than_s)
+
+
+def _looked(engine: Engine) -> PoolStatistics:
+    engine.look()
+    return engine.statistics()

@@ -180,6 +180,7 @@ class Steering:
         freed = self._engine.place_freed
         while not self._stopping.done:
             freed.clear()
+            self._engine.look()
             jobs = self._engine.statistics().jobs
             if jobs.buffered + jobs.reserved < max(1, jobs.capacity // 2):
                 put_back: bool | None

@@ -6,7 +6,7 @@ from flask import Response, jsonify, make_response, render_template, request
 from werkzeug.exceptions import HTTPException
 
 from imgpool.errors import Refused
-from imgpool.service import StoreError
+from imgpool.service import StoreBusy, StoreError
 
 PROBLEM_TYPE = "/problems/{}"
 PROBLEM_JSON = "application/problem+json"
@@ -70,8 +70,9 @@ def http_error(error: HTTPException) -> Response:
 
 
 def store_error(error: StoreError) -> Response:
-    """The record store does not answer: nothing is lost, and nothing can be said now."""
-    response = problem(503, "The record store does not answer", "Try again in a moment.")
+    """The record store does not answer in time: nothing is lost, and nothing can be said now."""
+    what = "has more to do than it can" if isinstance(error, StoreBusy) else "does not answer"
+    response = problem(503, f"The record store {what}", "Try again in a moment.")
     response.headers["Retry-After"] = "5"
     return response
 

@@ -6,18 +6,25 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import psycopg
 import pytest
 
-from imgpool.scaleout.database import ANSWER_S, CONNECT_S, STATEMENT_S, Database
+from imgpool.config import Settings
+from imgpool.errors import StoreFailed
+from imgpool.scaleout.backend import ScaledOut
+from imgpool.scaleout.connections import ANSWER_S, CONNECT_S, STATEMENT_S
+from imgpool.scaleout.database import CONNECTIONS, Database
+from imgpool.scaleout.engine import FRESH_S
 from imgpool.scaleout.leftovers import Expired, Leftovers
 from imgpool.scaleout.postgres import PostgresRecords
 from imgpool.scaleout.schema import STEPS
-from imgpool.service.records import StoreError
+from imgpool.service import Service, StoreBusy, StoreError
 from scaleout.laws import look, new_image
 from servers.postgresql import PostgreSQL
+from servers.redis import Redis
+from serving import wait_for
 
 SLACK_S = 3.0  # of a machine that is busy with something else
 
@@ -80,6 +87,83 @@ def test_a_frozen_database_is_given_up(postgresql: PostgreSQL, database: Databas
     time.sleep(1)
     assert store.counts().accepted in (1, 2)
     look(database)
+
+
+def refused(service: Service) -> bool:
+    try:
+        service.admit_at_once()
+    except StoreFailed:
+        return True
+    return False
+
+
+def test_while_it_is_away_one_finds_out_and_the_others_are_refused_at_once(
+    postgresql: PostgreSQL, database: Database
+) -> None:
+    postgresql.freeze()
+    try:
+        refused_after_s(lambda: database.rows("SELECT 1"))
+        refused_after_s(lambda: database.rows("SELECT 1"))
+        wait_for(lambda: not database.refuses, "the time for the next trial")
+        trial = threading.Thread(target=refused_after_s, args=(lambda: database.rows("SELECT 1"),))
+        trial.start()
+        wait_for(lambda: database.refuses, "the trial")
+        assert max(refused_after_s(lambda: database.rows("SELECT 1")) for _ in range(50)) < 0.5
+        assert trial.is_alive(), "it is still waiting for an answer"
+        trial.join(ANSWER_S + CONNECT_S + SLACK_S)
+    finally:
+        postgresql.thaw()
+
+
+def test_one_that_has_much_to_do_is_not_said_to_be_away(database: Database, caplog: pytest.LogCaptureFixture) -> None:
+    with ExitStack() as stack:
+        held = [stack.enter_context(database.connection()) for _ in range(CONNECTIONS)]
+        with pytest.raises(StoreBusy, match="much to do"):
+            database.rows("SELECT 1")
+        assert not database.refuses
+        assert database.answers_for_s() > 0
+        assert held[0].execute("SELECT 1").fetchall() == [(1,)]
+    assert database.rows("SELECT 1") == [(1,)], "at once: nobody was told to stay away"
+    assert "away" not in caplog.text
+
+
+def test_who_asks_for_a_place_while_it_has_much_to_do_is_told_so(
+    settings: Callable[..., Settings], database_url: str, shared: str, redis: Redis
+) -> None:
+    given = settings(broker=redis.url, database=database_url, files=shared)
+    service = Service(given, backend=(backend := ScaledOut(given)))
+    service.start()
+    try:
+        with ExitStack() as stack:
+            for _ in range(CONNECTIONS):
+                stack.enter_context(backend.cluster.database.connection())
+            with pytest.raises(StoreFailed, match="more to do than it can") as told:
+                service.admit()
+            assert told.value.retry_after_s
+            with pytest.raises(StoreFailed, match="more to do than it can"):
+                service.admit_at_once()
+        wait_for(lambda: not refused(service), "the next moment", 2)
+        service.admit().discard()
+    finally:
+        service.stop(10)
+
+
+def test_the_door_waits_for_no_database(
+    settings: Callable[..., Settings], database_url: str, shared: str, redis: Redis, postgresql: PostgreSQL
+) -> None:
+    given = settings(broker=redis.url, database=database_url, files=shared)
+    service = Service(given, backend=ScaledOut(given))
+    service.start()
+    postgresql.freeze()
+    try:
+        began = time.monotonic()
+        while time.monotonic() - began < 2 * FRESH_S:  # what is known is too old by then
+            before = time.monotonic()
+            assert service.queue_capacity == given.queue_capacity
+            assert time.monotonic() - before < 0.2
+    finally:
+        postgresql.thaw()
+        service.stop(10)
 
 
 def test_an_outage_takes_no_image_from_those_who_process_it(postgresql: PostgreSQL, database: Database) -> None:
