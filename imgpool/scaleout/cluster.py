@@ -75,7 +75,11 @@ def open_files(settings: Settings) -> Store:
             from imgpool.scaleout.bucket import Bucket
 
             bucket = Bucket(url, settings.s3_endpoint)
-            bucket.check()
+            try:
+                bucket.check()
+            except BaseException:
+                bucket.close()
+                raise
             return S3Files(bucket, settings.data_dir / "scratch")
         parts = urlsplit(url)
         if parts.netloc not in ("", "localhost"):

@@ -9,6 +9,7 @@ Never holds a whole file in memory and keeps nothing on the local disk that is s
 
 from __future__ import annotations
 
+import errno
 import mimetypes
 import secrets
 import shutil
@@ -40,6 +41,7 @@ class S3Files:
 
     def close(self) -> None:
         """Remove the local directory; idempotent."""
+        self._bucket.close()
         self._scratch.close()
 
     def new_original(self, image_id: str) -> NewOriginal:
@@ -120,7 +122,11 @@ class S3Files:
         return S3Pieces(self._bucket)
 
     def free_bytes(self) -> int:
-        """See `Files.free_bytes`: of the local disk, which S3 has no such number for."""
+        """See `Files.free_bytes`: of the local disk, which S3 has no such number for. While S3 does not answer, nobody
+        else is to send it a file.
+        """
+        if not self._bucket.answers:
+            raise OSError(errno.EIO, "S3 does not answer", self._bucket.url)
         return self._scratch.free_bytes()
 
 

@@ -14,11 +14,12 @@ from pathlib import Path
 import pytest
 
 from imgpool.errors import SettingError
-from imgpool.scaleout import bucket
+from imgpool.scaleout import bucket, endpoint
 from imgpool.scaleout.bucket import Bucket
 from imgpool.scaleout.s3 import S3Files
 from imgpool.scaleout.scratch import Scratch
 from servers.swift import BUCKET, Swift
+from serving import wait_for
 
 ID = "0123456789abcdef" * 2
 OTHER = "f" * 32
@@ -174,8 +175,9 @@ def test_a_killed_process_leaves_its_local_files_to_the_next(tmp_path: Path) -> 
 
 
 @pytest.fixture
-def nobody_listens(swift: Swift) -> Bucket:
-    return Bucket(f"s3://{BUCKET}/x", "http://127.0.0.1:9")
+def nobody_listens(swift: Swift) -> Iterator[Bucket]:
+    with closing(Bucket(f"s3://{BUCKET}/x", "http://127.0.0.1:9")) as bucket:
+        yield bucket
 
 
 @pytest.mark.parametrize(
@@ -202,6 +204,30 @@ def test_a_store_that_is_away_is_an_os_error_soon(
     assert local(tmp_path) == []
 
 
+@pytest.mark.parametrize("how", ["ended", "frozen"])
+def test_an_outage_is_noticed_once_and_uploads_are_refused_before_their_bytes_until_it_is_over(
+    swift: Swift, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, how: str
+) -> None:
+    monkeypatch.setattr(endpoint, "ANSWER_S", 0.3)
+    (tmp_path / "file").write_bytes(b"x")
+    with closing(S3Files(swift.folder(), tmp_path / "scratch")) as files:
+        files.adopt(ID, tmp_path / "file")
+        (swift.kill if how == "ended" else swift.freeze)()
+        try:
+            with pytest.raises(OSError, match="S3: "):
+                files.adopt(ID, tmp_path / "file")
+            wait_for(lambda: "S3 is away" in caplog.text, "the notice")
+            with pytest.raises(OSError, match="S3 does not answer"):
+                files.free_bytes()
+        finally:
+            (swift.start if how == "ended" else swift.thaw)()
+        wait_for(lambda: "S3 is back" in caplog.text, "the end of the outage", endpoint.LOOK_S + 5)
+        assert files.free_bytes() > 0
+        files.adopt(ID, tmp_path / "file")
+    told = [message.split(":")[0] for message in caplog.messages if message.startswith("S3 is")]
+    assert told == ["S3 is away", "S3 is back"]
+
+
 def test_a_bucket_that_is_not_there_is_no_missing_image(swift: Swift, tmp_path: Path) -> None:
     with closing(S3Files(Bucket("s3://elsewhere", swift.endpoint), tmp_path / "scratch")) as files:
         with pytest.raises(OSError, match="NoSuchBucket") as raised, files.original(ID):
@@ -217,8 +243,11 @@ def test_what_cannot_work_is_said_in_a_line(swift: Swift, monkeypatch: pytest.Mo
         Bucket("s3:///x")
     with pytest.raises(SettingError, match="--s3-endpoint: 'nonsense' is not allowed"):
         Bucket("s3://photos", "nonsense")
-    with pytest.raises(OSError, match="Could not connect") as raised:
-        Bucket(f"s3://{BUCKET}", "http://127.0.0.1:9").check()
+    with (
+        pytest.raises(OSError, match="Could not connect") as raised,
+        closing(Bucket(f"s3://{BUCKET}", "http://127.0.0.1:9")) as nobody_listens,
+    ):
+        nobody_listens.check()
     assert not isinstance(raised.value, SettingError)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     with pytest.raises(SettingError, match="these credentials may not use it"):

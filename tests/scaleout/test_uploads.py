@@ -334,9 +334,8 @@ def test_a_store_that_is_away_costs_a_refusal(host: Make, monkeypatch: pytest.Mo
     data = photo(320, 240)
     upload_id = begin(one, data)
     assert one.send(upload_id, 0, data[:2000]) is None
-    away = S3Pieces(Bucket("s3://photos", "http://127.0.0.1:9"))
-    with monkeypatch.context() as patch:
-        patch.setattr(one.resumable._shared, "pieces", away)
+    with closing(Bucket("s3://photos", "http://127.0.0.1:9")) as away, monkeypatch.context() as patch:
+        patch.setattr(one.resumable._shared, "pieces", S3Pieces(away))
         with pytest.raises(StoreFailed):
             one.send(upload_id, 2000, data[2000:])
     assert one.offset(upload_id) == 2000

@@ -42,6 +42,7 @@ class Redis:
 
     def __exit__(self, *_: object) -> None:
         if self.process.poll() is None:
+            self.thaw()
             self.process.terminate()
         self.process.wait(START_S)
 
@@ -61,6 +62,13 @@ class Redis:
         """`kill -9`: all messages are lost, as nothing is on disk."""
         self.process.send_signal(signal.SIGKILL)
         self.process.wait(START_S)
+
+    def freeze(self) -> None:
+        """Connections are taken, and nothing is ever answered, until `thaw`."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
 
     def forget_all(self) -> None:
         """All messages are lost, and the server lives."""

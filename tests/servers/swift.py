@@ -179,12 +179,23 @@ class Swift:
         self._end(signal.SIGKILL)
 
     def stop(self) -> None:
+        self.thaw()
         self._end(signal.SIGTERM)
 
-    def _end(self, number: signal.Signals) -> None:
+    def freeze(self) -> None:
+        """Connections are taken, and nothing is ever answered, until `thaw`."""
+        self._signal_all(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal_all(signal.SIGCONT)
+
+    def _signal_all(self, number: signal.Signals) -> None:
         for each in reversed(self._family):
             with suppress(psutil.NoSuchProcess):
                 each.send_signal(number)
+
+    def _end(self, number: signal.Signals) -> None:
+        self._signal_all(number)
         try:
             self._process.wait(END_S)
         except subprocess.TimeoutExpired:
