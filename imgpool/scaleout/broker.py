@@ -14,6 +14,8 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from celery import Celery
+from celery.app.amqp import AMQP
+from kombu.connection import Connection
 
 from imgpool.config import Settings
 from imgpool.pool import Context
@@ -24,14 +26,14 @@ TASK = "imgpool.process"
 QUEUE = "imgpool"
 SET_WORKERS = "imgpool_set_workers"
 ANSWER_S = 2.0  # a broker that is silent for so long is away
-AGAIN_S = 1.0
+AGAIN_S, LONGEST_AGAIN_S = 1.0, 3.0  # between two attempts to reach one that is away
 MOST_WAITING = 10_000  # a second or two of the largest service; the sweeper finds the rest
 LAST_WORDS_S = 2.0
 
 
 def make_app(settings: Settings) -> Celery:
     """The application, connected to nothing yet, without a result backend: outcomes are in the records."""
-    app = Celery("imgpool", broker=settings.broker, set_as_current=False, fixups=[])
+    app = Celery("imgpool", broker=settings.broker, amqp=_Amqp, set_as_current=False, fixups=[])
     redis = (settings.broker or "").startswith("redis")
     app.conf.update(
         task_default_queue=QUEUE,
@@ -57,6 +59,20 @@ def make_app(settings: Settings) -> Celery:
     return app
 
 
+class _Prompt(Connection):
+    """Celery's workers would ask for a broker that is away after 2, 4, 6, ... 30 s: after an outage of a minute nobody
+    would work for another quarter of one.
+    """
+
+    def ensure_connection(self, *args: Any, **options: Any) -> Any:
+        waits = {"interval_start": AGAIN_S, "interval_step": AGAIN_S, "interval_max": LONGEST_AGAIN_S}
+        return super().ensure_connection(*args, **{**waits, **options})  # type: ignore[no-untyped-call]  # kombu's
+
+
+class _Amqp(AMQP):  # type: ignore[misc]  # celery ships no types
+    Connection = _Prompt
+
+
 def visibility_timeout_s(settings: Settings) -> int:
     """After how long Redis gives a message that nobody confirmed to another worker."""
     return int(settings.max_attempts * settings.job_timeout_s + settings.lease_s) + 600
@@ -72,7 +88,9 @@ def shown(url: str) -> str:
 
 
 class Publisher:
-    """Sends image IDs from a thread of its own. `send` is for any thread; `start` and `stop` are called once."""
+    """Sends image IDs from a thread of its own. `send` and `away` are for any thread; `start` and `stop` are called
+    once.
+    """
 
     def __init__(self, app: Celery) -> None:
         self._app = app
@@ -84,6 +102,7 @@ class Publisher:
         self._waiting: deque[str] = deque(maxlen=MOST_WAITING)
         self._filled = threading.Condition()  # guards _waiting
         self._stopping = Context()
+        self._away = False
         self._thread = threading.Thread(target=self._run, name="imgpool-publisher", daemon=True)
 
     def start(self) -> None:
@@ -103,6 +122,11 @@ class Publisher:
             self._waiting.append(image_id)
             self._filled.notify()
 
+    @property
+    def away(self) -> bool:
+        """Whether the broker is, as far as was noticed. Blocks on nothing."""
+        return self._away
+
     def _next(self) -> str | None:
         with self._filled:
             while not self._waiting:
@@ -112,7 +136,6 @@ class Publisher:
             return self._waiting.popleft()
 
     def _run(self) -> None:
-        away = False
         while True:
             try:
                 with (
@@ -120,16 +143,16 @@ class Publisher:
                     self._app.amqp.Producer(connection, auto_declare=True) as producer,
                 ):
                     producer.maybe_declare(self._app.amqp.queues[QUEUE])  # before the first image has to wait for it
+                    if self._away:
+                        log.warning("the broker is back")
+                        self._away = False
                     while (image_id := self._next()) is not None:
                         self._publish(producer, image_id)
-                        if away:
-                            log.info("the broker is back")
-                            away = False
                 return
             except Exception as error:  # of many kinds; and without this thread every image would wait for the sweeper
-                if not away:
+                if not self._away:
                     log.error("the broker is away, images wait in the records: %s", error)
-                away = True
+                self._away = True
             if self._stopping.wait(AGAIN_S):
                 return
 
@@ -138,5 +161,6 @@ class Publisher:
             self._app.send_task(TASK, (image_id,), producer=producer, retry=False)
         except BaseException:
             with self._filled:
-                self._waiting.appendleft(image_id)
+                if len(self._waiting) < MOST_WAITING:  # a full one would lose its newest for it
+                    self._waiting.appendleft(image_id)
             raise
