@@ -7,6 +7,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -128,6 +129,17 @@ class Witness:
             return int(most)
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an upload was told: `status` 0 when the connection broke. `at` is by the monotonic clock, at its end."""
+
+    url: str  # of the host
+    at: float
+    took_s: float
+    status: int
+    retry_after_s: int | None
+
+
 class Uploaders:
     """Clients that upload the same photo to the hosts in turn, as fast as they are let, until `stop`. A refusal is
     tried again after a moment; a connection that breaks, too, and nobody knows then whether the image was kept.
@@ -140,6 +152,7 @@ class Uploaders:
         self.accepted: list[str] = []  # IDs of which a client has read the 202
         self.refused: dict[int, int] = {}  # by status
         self.broken = 0
+        self.answers: list[Answer] = []
         self._pool = ThreadPoolExecutor(clients)
         self._clients = [self._pool.submit(self._upload, number) for number in range(clients)]
 
@@ -147,16 +160,19 @@ class Uploaders:
         turn = number
         while not self._stopping.is_set():
             turn += 1
+            web, began = self._webs[turn % len(self._webs)], time.monotonic()
             try:
-                status, told, _ = self._webs[turn % len(self._webs)].upload(self._body)
+                status, told, headers = web.upload(self._body)
             except OSError:
-                with self._lock:
-                    self.broken += 1
-                self._stopping.wait(0.1)
-                continue
+                status, told, headers = 0, None, {}
+            ended = time.monotonic()
+            wait_s = headers.get("Retry-After")
             with self._lock:
+                self.answers.append(Answer(web.url, ended, ended - began, status, int(wait_s) if wait_s else None))
                 if status == 202:
                     self.accepted.append(told["images"][0]["id"])
+                elif status == 0:
+                    self.broken += 1
                 else:
                     self.refused[status] = self.refused.get(status, 0) + 1
             if status != 202:

@@ -1,10 +1,14 @@
 """Two web hosts and two workers on this machine, everything real: photos through both, each part killed on the way.
 
     python tests/load/scaleout_run.py [--photos 2000] [--no-goodput]
+    python tests/load/scaleout_run.py --away 60 [--part database|S3|broker]
 
 Prints what became of every photo, and the goodput with one worker process and with two: with S3, whose server takes its
 share of the same CPUs, and with a directory in its place, which leaves them to the workers. Takes some minutes; wants
 PostgreSQL, redis-server and the extra imgpool[test]. Ends with 1 when something was lost or ended twice.
+
+With `--away 60`, each part is away for a minute instead, once ended and once frozen, under load: prints what was
+refused, how and how soon. Ends with 1 also when a refusal had no time to come back.
 """
 
 from __future__ import annotations
@@ -20,6 +24,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from away import away, outages
+
 from hosts import Site, Uploaders, Witness, pool_processes, steer, wait_until_settled
 from pictures import photo
 from servers.postgresql import PostgreSQL, programs
@@ -30,6 +36,7 @@ from serving import wait_for
 SIZE = (2400, 1800)
 GOODPUT_SIZE = (4000, 3000)
 QUEUED, WARM = 200, 10
+PARTS = ["database", "S3", "broker"]
 
 
 def main() -> int:
@@ -37,6 +44,9 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--photos", type=int, default=2000)
     parser.add_argument("--no-goodput", action="store_true")
+    parser.add_argument("--away", type=float, metavar="SECONDS")
+    parser.add_argument("--part", choices=PARTS, action="append")
+    parser.add_argument("--how", choices=("ended", "frozen"))
     options = parser.parse_args()
     os.environ.update(credentials())
     bin_directory = programs()
@@ -51,6 +61,15 @@ def main() -> int:
             swift.start()
             swift.make_bucket()
             with Redis(root) as redis:
+                if options.away:
+                    right = True
+                    for outage in outages(postgresql, swift, redis, options.part or PARTS):
+                        if options.how in (None, outage.how):
+                            with postgresql.database() as url:
+                                settings = {"broker": redis.url, "database": url, **files("S3", root, swift)}
+                                place = Path(tempfile.mkdtemp(dir=root))
+                                right &= away(place, outage, settings, options.away)
+                    return 0 if right else 1
                 if not options.no_goodput:
                     for what in ("S3", "a directory"):
                         one, two = (goodput(root, postgresql, redis, files(what, root, swift), n) for n in (1, 2))
