@@ -18,6 +18,7 @@ from PIL import Image
 from doubles import Watching
 from imgpool.config import Settings
 from pictures import bomb, photo
+from servers.pgbouncer import pgbouncer, pooled_url  # noqa: F401 - fixtures
 from servers.postgresql import database_url, postgresql  # noqa: F401 - fixtures
 from servers.standing import STANDING
 

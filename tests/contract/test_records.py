@@ -21,22 +21,27 @@ def sqlite(request: pytest.FixtureRequest) -> Reopen:
     return lambda: SQLiteRecords(directory / "imgpool.db")
 
 
-def postgresql(request: pytest.FixtureRequest) -> Reopen:
+def postgresql(request: pytest.FixtureRequest, url: str = "database_url") -> Reopen:
     from imgpool.scaleout.database import Database
     from imgpool.scaleout.postgres import PostgresRecords
 
-    url: str = request.getfixturevalue("database_url")
+    address: str = request.getfixturevalue(url)
     numbers = itertools.count()
 
     def open_it() -> Records:
-        database = Database(url)
+        database = Database(address)
         database.open()
         return PostgresRecords(database, worker=f"worker-{next(numbers)}", lease_s=15)
 
     return open_it
 
 
-@pytest.fixture(params=[sqlite, postgresql])
+def pooled(request: pytest.FixtureRequest) -> Reopen:
+    """PostgreSQL behind PgBouncer."""
+    return postgresql(request, "pooled_url")
+
+
+@pytest.fixture(params=[sqlite, postgresql, pooled])
 def reopen(request: pytest.FixtureRequest) -> Iterator[Reopen]:
     """Opens the same store again, as the next start of the service would."""
     make: Reopen = request.param(request)

@@ -90,7 +90,9 @@ def away(root: Path, outage: Outage, settings: dict[str, str], away_s: float) ->
     for what in (f"refused without Retry-After: {len(without)}" * bool(without), f"odd answers: {odd}" * bool(odd)):
         if what:
             print(f"  {what}")
-    return not lost and not twice and not without and not odd and counts["accepted"] == counts["done"] == len(ends)
+    # Deleted is what was recorded and refused all the same, since the database could not say so any more.
+    all_done = counts["done"] == len(ends) == counts["accepted"] - counts["deleted"]
+    return all_done and not lost and not twice and not without and not odd
 
 
 def _soonest(answers: list[Answer], url: str, back: float) -> float | None:
