@@ -40,12 +40,12 @@ class Cluster:
         self.members = Members(database)
         self.leftovers = Leftovers(database, lease_s=settings.lease_s)
         self.database = database
-        self._settings = settings
+        self.settings = settings
         self.files: Store
 
     def open(self) -> None:
         """Connect. Blocks. Raises `SettingError` or `StoreError`; then nothing is open."""
-        self.files = open_files(self._settings)
+        self.files = open_files(self.settings)
         try:
             self.database.open()
         except BaseException:

@@ -46,7 +46,7 @@ class CeleryEngine:
         self._settings, self._cluster, self._measures, self._app = settings, cluster, measures, app
         self.place_freed = threading.Event()
         self._publisher = Publisher(app)
-        self._sweeper = Sweeper(cluster, settings, self._publisher.send, files=True)
+        self._sweeper = Sweeper(cluster, settings, self._publisher.send, lambda: not self._publisher.away, files=True)
         self._finishes = Finishes(cluster.database, measures)
         self._lock = threading.Lock()  # of all that follows
         self._held: set[str] = set()

@@ -1,6 +1,7 @@
 """What crashes leave behind, found by time: leases that nobody extends, and image IDs that no worker has seen.
 
-Every host and worker may look, as often as it likes, at the same time as others: each leftover is taken by one of them.
+Every host and worker may look, at the same time as others: each leftover is taken by one of them. So that hundreds do
+not, one takes its turn for all.
 A database that was away says nothing about who was at work meanwhile: no lease is ended before it has answered for as
 long as a lease lasts, so that those who live have extended theirs.
 """
@@ -30,6 +31,18 @@ class Leftovers:
     def __init__(self, database: Database, *, lease_s: float) -> None:
         self._database = database
         self._lease_s = lease_s
+
+    def take_turn(self, what: str, every_s: float) -> bool:
+        """Whether the caller is to do it now: of all that ask, one in each `every_s`. Nobody waits for another, and a
+        turn holds nothing: if its taker dies, the next one comes all the same. `what` is a row of `turns`.
+        """
+        return bool(
+            self._database.change(
+                "UPDATE turns SET taken_at = clock_timestamp() WHERE what = (SELECT what FROM turns WHERE what = %s "
+                "AND taken_at < clock_timestamp() - %s * interval '1 second' FOR UPDATE SKIP LOCKED)",
+                (what, every_s),
+            )
+        )
 
     def expire(self, now: float, max_attempts: int) -> Expired:
         """End the leases that were not extended in time. An image whose worker is lost is queued again, and its ID is

@@ -50,7 +50,7 @@ class PoolProcess:
         self._giants = (settings.data_dir / "giants").open("w")
         self._processor = self._workshop.make_processor()
         self._publisher = publisher
-        self._sweeper = Sweeper(self._cluster, settings, publisher.send, files=False)
+        self._sweeper = Sweeper(self._cluster, settings, publisher.send, lambda: not publisher.away, files=False)
         self._ended = threading.Event()
         self._beating = threading.Thread(target=self._beat, name="imgpool-beat", daemon=True)
         for thread in (self._publisher, self._sweeper, self._beating):

@@ -146,7 +146,16 @@ CREATE TABLE unfinished (
 CREATE INDEX unfinished_by_moved_at ON unfinished (moved_at);
 """
 
-STEPS: tuple[LiteralString, ...] = (_FIRST, _SECOND)
+_THIRD: LiteralString = """
+-- What one process at a time is to do for all, now and then: whose turn it is, is decided by when it was last taken.
+CREATE TABLE turns (
+    what text PRIMARY KEY,
+    taken_at timestamptz NOT NULL DEFAULT '-infinity'
+);
+INSERT INTO turns (what) VALUES ('leases'), ('messages');
+"""
+
+STEPS: tuple[LiteralString, ...] = (_FIRST, _SECOND, _THIRD)
 
 
 def bring_up_to_date(connection: psycopg.Connection[tuple[Any, ...]]) -> None:

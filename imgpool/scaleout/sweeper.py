@@ -1,7 +1,7 @@
-"""What was lost on the way, found and put back: by every host and worker, every few seconds.
+"""What was lost on the way, found and put back: every few seconds, by whichever host or worker takes its turn.
 
 Leases that ran out, places of hosts that died, image IDs whose message never came. Owns one thread. Knows of no
-broker: `send` gets the IDs.
+broker: `send` gets the IDs, when `can_send` says that they would go.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from imgpool.service.records import StoreError
 log = logging.getLogger(__name__)
 
 BATCH = 500
+SOONEST, LATEST = 0.7, 1.3  # parts of the time between two looks
 FORGET_AFTER_LEASES = 4
 PIECES = 256  # of the files: one at a time, so that looking through millions of them takes a day and disturbs nobody
 PIECE_S = 300.0
@@ -28,8 +29,17 @@ PIECE_S = 300.0
 class Sweeper:
     """`start` and `stop` frame the thread. With `files`, it also removes files that have no record."""
 
-    def __init__(self, cluster: Cluster, settings: Settings, send: Callable[[str], None], *, files: bool) -> None:
-        self._cluster, self._settings, self._send = cluster, settings, send
+    def __init__(
+        self,
+        cluster: Cluster,
+        settings: Settings,
+        send: Callable[[str], None],
+        can_send: Callable[[], bool],
+        *,
+        files: bool,
+    ) -> None:
+        self._cluster, self._settings = cluster, settings
+        self._send, self._can_send = send, can_send
         self._files = files
         self._clock = Clock()
         self._every_s = settings.lease_s / 5
@@ -46,28 +56,42 @@ class Sweeper:
         self._thread.join()
 
     def sweep(self) -> None:
-        """Once, now. Blocks; raises `StoreError`."""
-        leftovers, lease_s = self._cluster.leftovers, self._settings.lease_s
-        expired = leftovers.expire(self._clock.latest(), self._settings.max_attempts)
+        """Once, now, as far as it is this process' turn. Blocks; raises `StoreError`."""
+        # Who has found the database back a moment ago ends no leases yet, and leaves it to those who may.
+        if self._cluster.database.answers_for_s() >= self._settings.lease_s and self._takes_turn("leases"):
+            self._end_leases()
+        # IDs that this host cannot send would count as sent, and nobody else would look at them for a while.
+        if self._can_send() and self._takes_turn("messages"):
+            self._send_again()
+
+    def _takes_turn(self, what: str) -> bool:
+        return self._cluster.leftovers.take_turn(what, SOONEST * self._every_s)
+
+    def _end_leases(self) -> None:
+        most = self._settings.max_attempts
+        expired = self._cluster.leftovers.expire(self._clock.latest(), most)
         if expired.requeued or expired.failed or expired.slots:
             log.warning(
                 "leases ran out: %d images tried again, %d failed after %d attempts, %d places given back",
                 expired.requeued,
                 expired.failed,
-                self._settings.max_attempts,
+                most,
                 expired.slots,
             )
-        if not self._cluster.room.paused():  # what waits for the end of a pause is not lost
-            due = leftovers.due(2 * lease_s, BATCH)
-            if due:
-                log.info("%d image IDs sent again", len(due))
-            for image_id in due:
-                self._send(image_id)
-        self._cluster.members.forget(FORGET_AFTER_LEASES * lease_s)
+        self._cluster.members.forget(FORGET_AFTER_LEASES * self._settings.lease_s)
+
+    def _send_again(self) -> None:
+        if self._cluster.room.paused():  # what waits for the end of a pause is not lost
+            return
+        due = self._cluster.leftovers.due(2 * self._settings.lease_s, BATCH)
+        if due:
+            log.info("%d image IDs sent again", len(due))
+        for image_id in due:
+            self._send(image_id)
 
     def _run(self) -> None:
         piece_s = 0.0
-        while not self._stopping.wait(self._every_s * random.uniform(0.7, 1.3)):  # noqa: S311 - not all at once
+        while not self._stopping.wait(self._every_s * random.uniform(SOONEST, LATEST)):  # noqa: S311 - not all at once
             try:
                 self.sweep()
                 piece_s += self._every_s
