@@ -10,6 +10,18 @@ export function drawPeers({ peers }, nameOf) {
   while (body.rows.length > peers.length) body.lastElementChild.remove();
   while (body.rows.length < peers.length) body.append(blank.cloneNode(true));
   peers.forEach((peer, index) => drawPeer(body.rows[index], peer, nameOf));
+  drawSettings(peers.filter((peer) => peer.alive && peer.queue_capacity !== null));
+}
+
+/** Web hosts that were started with different numbers of places. */
+function drawSettings(webs) {
+  const settings = new Map();
+  for (const { queue_capacity: places, host, pid } of [...webs].sort((a, b) => a.queue_capacity - b.queue_capacity)) {
+    settings.set(places, [...(settings.get(places) ?? []), `${host} ${pid}`]);
+  }
+  document.querySelector("[data-peers-disagree]").hidden = settings.size < 2;
+  const told = [...settings].map(([places, hosts]) => `${places} on ${hosts.join(", ")}`);
+  setText(document.querySelector("[data-peers-settings]"), told.join("; "));
 }
 
 function drawPeer(row, peer, nameOf) {

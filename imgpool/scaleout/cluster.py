@@ -59,7 +59,13 @@ class Cluster:
 
     def beat(self, concurrency: int) -> None:
         """Say that this process lives. Blocks; raises `StoreError`."""
-        self.members.beat(self.name, self._kind, socket.gethostname(), os.getpid(), concurrency)
+        places = self.settings.queue_capacity if self._kind == "web" else None
+        self.members.beat(self.name, self._kind, socket.gethostname(), os.getpid(), concurrency, places)
+
+    def configure(self) -> None:
+        """Have the room that the setting says, if it is new on this host. Blocks; raises `StoreError`."""
+        host = f"{socket.gethostname()}:{self.settings.data_dir.absolute()}"  # no two processes have the same
+        self.room.configure(host, self.settings.queue_capacity)
 
     def leave(self) -> None:
         """Say that it ends. Blocks for seconds when the database is away, which then notices by itself."""

@@ -56,6 +56,7 @@ class CeleryEngine:
         self._room = RoomStatistics(settings.queue_capacity, 0, 0, False)
         self._members: tuple[Member, ...] = ()
         self._at_work: tuple[AtWork, ...] = ()
+        self._disagree = False  # the web hosts, about the capacity
         self._looked_at = float("-inf")
         self._looking = threading.Lock()  # one at a time asks, the others take what is known
         self._stopping = Context()
@@ -68,7 +69,7 @@ class CeleryEngine:
 
     def start(self) -> None:
         """See `Engine.start`: what is queued has been sent, or is found by a sweeper."""
-        self._cluster.room.configure(self._settings.queue_capacity)
+        self._cluster.configure()
         self._cluster.beat(0)
         self._look(now=time.monotonic())
         self._publisher.start()
@@ -226,6 +227,7 @@ class CeleryEngine:
                 each.silent_s,
                 each.silent_s < self._settings.lease_s,
                 images.get(each.name),
+                each.queue_capacity,
             )
             for each in members
         )
@@ -253,6 +255,15 @@ class CeleryEngine:
         with self._lock:
             self._room, self._members, self._at_work = room, members, at_work
             workers = sum(each.concurrency for each in self._alive("worker"))
+            settings = {each.queue_capacity for each in self._alive("web")} - {None}  # None: of an earlier version
+            told, self._disagree = self._disagree, len(settings) > 1
+        if self._disagree and not told:
+            log.warning(
+                "web hosts were started with different --queue-capacity: %s; the newest counts for all (%d places "
+                "now): start all with the same",
+                ", ".join(f"{each.queue_capacity} on {each.host} {each.pid}" for each in members if each.kind == "web"),
+                room.capacity,
+            )
         self._measures.set_workers(max(1, workers))
 
     # Steering

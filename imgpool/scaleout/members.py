@@ -15,7 +15,9 @@ Kind = Literal["web", "worker"]
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A process that serves (`web`) or works. `concurrency`: how many images it processes at once, 0 for `web`."""
+    """A process that serves (`web`) or works. `concurrency`: how many images it processes at once, 0 for `web`.
+    `queue_capacity`: the setting with which it was started, None for workers.
+    """
 
     name: str
     kind: Kind
@@ -24,6 +26,7 @@ class Member:
     concurrency: int
     up_s: float  # since its first beat
     silent_s: float  # since its last one
+    queue_capacity: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +48,14 @@ class Members:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def beat(self, name: str, kind: Kind, host: str, pid: int, concurrency: int) -> None:
+    def beat(
+        self, name: str, kind: Kind, host: str, pid: int, concurrency: int, queue_capacity: int | None = None
+    ) -> None:
         """Say that this process is alive. To be called every few seconds."""
         self._database.change(
-            "INSERT INTO members (name, kind, host, pid, concurrency) VALUES (%s, %s, %s, %s, %s) "
+            "INSERT INTO members (name, kind, host, pid, concurrency, queue_capacity) VALUES (%s, %s, %s, %s, %s, %s) "
             "ON CONFLICT (name) DO UPDATE SET concurrency = excluded.concurrency, seen_at = now()",
-            (name, kind, host, pid, concurrency),
+            (name, kind, host, pid, concurrency, queue_capacity),
         )
 
     def leave(self, name: str) -> None:
@@ -70,7 +75,7 @@ class Members:
             for row in self._database.rows(
                 "SELECT name, kind, host, pid, concurrency, "
                 "extract(epoch FROM now() - since)::float, "
-                "extract(epoch FROM now() - seen_at)::float FROM members ORDER BY kind, name"
+                "extract(epoch FROM now() - seen_at)::float, queue_capacity FROM members ORDER BY kind, name"
             )
         )
 

@@ -38,14 +38,23 @@ class Room:
         self._host = host
         self._lease_s = lease_s
 
-    def configure(self, capacity: int) -> None:
-        """Take the capacity from the setting, unless that has not changed since it was last taken from it: so a host
-        that starts again does not undo what people have steered meanwhile.
+    def configure(self, host: str, capacity: int) -> None:
+        """Take the capacity from the setting with which `host` starts, a name that it has again at its next start;
+        unless it was started with the same before. So a start undoes neither what people have steered meanwhile, nor
+        the setting of another host that is newer: of hosts that disagree the newest setting counts, once.
         """
-        self._database.change(
-            "UPDATE room SET capacity = %s, configured = %s WHERE configured IS DISTINCT FROM %s",
-            (capacity, capacity, capacity),
-        )
+        with self._database.connection() as connection, connection.transaction():
+            connection.execute("SELECT FROM room FOR UPDATE")
+            new = connection.execute(
+                "INSERT INTO capacities (host, capacity) VALUES (%s, %s) ON CONFLICT (host) DO UPDATE "
+                "SET capacity = excluded.capacity WHERE capacities.capacity <> excluded.capacity",
+                (host, capacity),
+            ).rowcount
+            if new:
+                connection.execute(
+                    "UPDATE room SET capacity = %s, configured = %s WHERE configured IS DISTINCT FROM %s",
+                    (capacity, capacity, capacity),
+                )
 
     def reserve(self, image_id: str) -> bool:
         """Hold a place for this image, for `lease_s`. False when none is left, or one is held for it already."""

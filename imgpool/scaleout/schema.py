@@ -153,6 +153,13 @@ CREATE TABLE turns (
     taken_at timestamptz NOT NULL DEFAULT '-infinity'
 );
 INSERT INTO turns (what) VALUES ('leases'), ('messages');
+
+-- With which --queue-capacity each host was last started: a setting that is not new for its host is not taken again.
+CREATE TABLE capacities (
+    host text PRIMARY KEY,
+    capacity integer NOT NULL
+);
+ALTER TABLE members ADD COLUMN queue_capacity integer; -- of web hosts: as started
 """
 
 STEPS: tuple[LiteralString, ...] = (_FIRST, _SECOND, _THIRD)

@@ -25,7 +25,8 @@ class Lane:
 @dataclass(frozen=True, slots=True)
 class Peer:
     """A process that takes part, where several hosts do: it serves (`web`) or works on `image`, if on any. It was last
-    heard of `silent_s` ago, and is not `alive` when that is too long.
+    heard of `silent_s` ago, and is not `alive` when that is too long. `queue_capacity` is the setting with which it
+    was started, None for those that do not serve.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Peer:
     silent_s: float
     alive: bool
     image: str | None
+    queue_capacity: int | None
 
 
 class Slot(Protocol):

@@ -84,6 +84,7 @@ def status_json(status: Status, service: Service) -> dict[str, Any]:
                 "silent_s": rounded(peer.silent_s),
                 "up_s": rounded(peer.up_s),
                 "image": peer.image,
+                "queue_capacity": peer.queue_capacity,
             }
             for peer in status.peers
         ],

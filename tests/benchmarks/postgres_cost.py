@@ -61,7 +61,7 @@ def flat(url: str, most: int) -> None:
     database.open()
     records = PostgresRecords(database, worker="w", lease_s=15)
     room, leftovers = Room(database, host="h", lease_s=15), Leftovers(database, lease_s=0)
-    room.configure(100_000)
+    room.configure("host", 100_000)
     filled, new_ids = 0, itertools.count(2 * most)
     for size in (10, 1000, 100_000, 1_000_000):
         if size > most:
@@ -85,7 +85,7 @@ def through(url: str, connections: int) -> None:
     database.open()
     records = PostgresRecords(database, worker="w", lease_s=15)
     room = Room(database, host="h", lease_s=15)
-    room.configure(100_000)
+    room.configure("host", 100_000)
     times: dict[str, list[float]] = defaultdict(list)
     ids = itertools.count(time.time_ns())
     end = time.monotonic() + RUN_S

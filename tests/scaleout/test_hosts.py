@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
+import socket
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -112,3 +114,31 @@ def test_a_database_that_is_away_costs_refusals(
         wait_for(lambda: web.upload(body)[0] == 202, "the database to be of use again")
         counts = wait_until_settled(web)
         assert counts["accepted"] == counts["done"] >= 2
+
+
+def test_hosts_that_were_started_with_different_capacities_say_so_and_the_newest_counts_once(
+    tmp_path: Path, redis: Redis, database_url: str, shared: str
+) -> None:
+    where = {"broker": redis.url, "database": database_url, "files": shared}
+
+    def disagrees(page: str) -> bool:
+        (paragraph,) = re.findall(r"<p [^>]*data-peers-disagree[^>]*>", page)
+        return " hidden" not in paragraph
+
+    with Site(tmp_path, webs=1, workers=0, queue_capacity=64, **where) as site:
+        (one,) = site.webs
+        assert not disagrees(ask(one, "GET", "/status")[1].decode())
+        with Server(tmp_path / "other", **{**site.env, "IMGPOOL_QUEUE_CAPACITY": "32"}) as other:
+            assert one.get("/api/status")["pool"]["queue"]["capacity"] == 32
+            told = {peer["pid"]: peer["queue_capacity"] for peer in one.get("/api/status")["peers"]}
+            assert told == {one.gunicorn_process().pid: 64, other.gunicorn_process().pid: 32}
+            site.kill_web(0)
+            (one,) = site.webs
+            for host in (one, other):
+                assert host.get("/api/status")["pool"]["queue"]["capacity"] == 32, "a start alone changes nothing"
+                page = ask(host, "GET", "/status")[1].decode()
+                assert disagrees(page)
+                assert f"32 on {socket.gethostname()} {other.gunicorn_process().pid}; 64 on" in page
+                wait_for(lambda: any("--queue-capacity: " in line for line in host.log), "the warning")  # noqa: B023
+                assert sum("--queue-capacity: " in line for line in host.log) == 1, "once"
+        wait_for(lambda: not disagrees(ask(one, "GET", "/status")[1].decode()), "agreement")

@@ -69,7 +69,7 @@ def test_the_bound_holds_and_the_counts_add_up_at_every_moment(
     database: Database, crowd: StartCrowd, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     rounds = int(request.config.getoption("--reservations")) // 2 // 5
-    room(database).configure(CAPACITY)
+    room(database).configure("host", CAPACITY)
     processes = [crowd(name, rounds, hand_back=0) for name in ("one", "two")]
     moments = []
     while any(process.poll() is None for process in processes):
@@ -88,7 +88,7 @@ def test_the_bound_holds_and_the_counts_add_up_at_every_moment(
 
 def test_no_more_than_the_capacity_is_ever_granted(database: Database, database_url: str) -> None:
     mine = room(database)
-    mine.configure(3)
+    mine.configure("host", 3)
     granted = [number for number in range(10) if mine.reserve(f"{number:032x}")]
     assert granted == [0, 1, 2]
     assert mine.statistics() == RoomStatistics(capacity=3, reserved=3, queued=0, paused=False)
@@ -104,7 +104,7 @@ def test_no_more_than_the_capacity_is_ever_granted(database: Database, database_
 
 def test_beginning_and_deleting_free_a_place(database: Database) -> None:
     mine, store = room(database), records(database)
-    mine.configure(2)
+    mine.configure("host", 2)
     for number in (1, 2):
         assert mine.reserve(new_image(number).id)
         store.add(new_image(number))
@@ -124,7 +124,7 @@ def test_beginning_and_deleting_free_a_place(database: Database) -> None:
 
 def test_a_retry_takes_a_place_like_an_upload(database: Database) -> None:
     mine, store = room(database), records(database)
-    mine.configure(1)
+    mine.configure("host", 1)
     store.add(new_image(1))
     store.begin(new_image(1).id, 1.0)
     store.finish(new_image(1).id, 2.0, Outcome("It is not a picture.", 1.0, 1.0))
@@ -139,7 +139,7 @@ def test_a_retry_takes_a_place_like_an_upload(database: Database) -> None:
 
 def test_a_slot_that_nobody_keeps_is_given_back(database: Database) -> None:
     stalled, other, store = room(database, lease_s=0.0), room(database, "there"), records(database)
-    other.configure(2)
+    other.configure("host", 2)
     assert stalled.reserve(new_image(1).id)
     assert stalled.reserve(new_image(2).id)
     other.keep([new_image(1).id])  # not its own
@@ -157,11 +157,11 @@ def test_a_slot_that_nobody_keeps_is_given_back(database: Database) -> None:
 
 def test_the_capacity_is_the_settings_until_somebody_steers(database: Database) -> None:
     one, two = room(database), room(database, "there")
-    one.configure(5)
+    one.configure("host", 5)
     two.set_capacity(7)
-    one.configure(5)
+    one.configure("host", 5)
     assert one.statistics().capacity == 7, "a host that starts again must not undo it"
-    one.configure(6)
+    one.configure("host", 6)
     assert two.statistics().capacity == 6
     two.set_capacity(0)
     assert not one.reserve(new_image(1).id)
@@ -171,8 +171,29 @@ def test_the_capacity_is_the_settings_until_somebody_steers(database: Database) 
     assert not one.paused()
 
 
+def test_of_hosts_that_disagree_the_newest_setting_counts_once(database: Database) -> None:
+    places = room(database)
+
+    def starts(host: str, capacity: int) -> int:
+        places.configure(host, capacity)
+        return places.statistics().capacity
+
+    assert starts("one", 64) == 64
+    assert starts("two", 32) == 32, "a new setting"
+    assert starts("one", 64) == 32, "it had that before: a start alone is no reason"
+    assert starts("two", 32) == 32
+    assert starts("three", 64) == 64, "a new host's is new, too"
+    assert starts("two", 32) == 64
+    # All get another one, one after the other, and back: whatever was once said before.
+    places.set_capacity(50)
+    assert [starts(host, 16) for host in ("one", "two", "three")] == [16, 16, 16]
+    places.set_capacity(50)
+    assert starts("one", 16) == 50, "what was steered holds"
+    assert [starts(host, 64) for host in ("two", "three", "one")] == [64, 64, 64]
+
+
 def test_a_killed_process_leaves_nothing_taken(database: Database, crowd: StartCrowd, tmp_path: Path) -> None:
-    room(database).configure(CAPACITY)
+    room(database).configure("host", CAPACITY)
     process = crowd("one", 100_000, lease_s=0.5)
     wait_for_lines(tmp_path / "one", 100)
     process.send_signal(signal.SIGKILL)
@@ -192,7 +213,7 @@ def test_a_killed_process_leaves_nothing_taken(database: Database, crowd: StartC
 def test_a_database_that_crashes_keeps_what_was_promised(
     how: str, postgresql: PostgreSQL, database: Database, crowd: StartCrowd, tmp_path: Path
 ) -> None:
-    room(database).configure(CAPACITY)
+    room(database).configure("host", CAPACITY)
     process = crowd("one", 100_000, lease_s=0.5)
     wait_for_lines(tmp_path / "one", 100)
     postgresql.kill() if how == "SIGKILL" else postgresql.stop(signal.Signals[how])

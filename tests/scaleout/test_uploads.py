@@ -71,7 +71,7 @@ class Host:
         self.database = Database(url)
         self.database.open()
         self.room = Room(self.database, host=name, lease_s=60)
-        self.room.configure(4)
+        self.room.configure("host", 4)
         self.records = PostgresRecords(self.database, worker=name, lease_s=60)
         self.files = S3Files(folder, local / "files")
         self.scratch = Scratch(local / "uploads")
