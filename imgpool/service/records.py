@@ -6,9 +6,9 @@ the same tests (`tests/contract/test_records.py`). Records never hold bytes of i
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Literal, LiteralString, Protocol
 
 State = Literal["queued", "processing", "done", "failed"]
 STATES: tuple[State, ...] = ("queued", "processing", "done", "failed")
@@ -80,6 +80,11 @@ class Outcome:
     height: int | None = None
     variants: tuple[VariantRecord, ...] = ()
 
+    @property
+    def state(self) -> State:
+        """In which state it leaves the image."""
+        return "done" if self.error is None else "failed"
+
 
 @dataclass(frozen=True, slots=True)
 class Counts:
@@ -91,6 +96,17 @@ class Counts:
     done: int
     failed: int
     deleted: int
+
+
+def columns(kind: type[ImageRecord | NewImage]) -> LiteralString:
+    """The columns of a store's table, in the order of the fields that they keep: `dataclasses.astuple` is a row."""
+    return ", ".join(field.name for field in fields(kind))
+
+
+def image_record(row: Sequence[Any], variants: Iterable[Mapping[str, Any]]) -> ImageRecord:
+    """The record that a store has kept in `columns`, of which the last is what it made of the variants' fields."""
+    made = tuple(VariantRecord(**variant) for variant in variants)
+    return ImageRecord(*row, made)  # type: ignore[call-arg]  # the star hides how many there are
 
 
 class Records(Protocol):

@@ -12,7 +12,7 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, astuple, fields
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +24,18 @@ from imgpool.service.records import (
     State,
     StoreError,
     StoreFull,
-    VariantRecord,
+    columns,
+    image_record,
 )
 from imgpool.service.schema import bring_up_to_date
 
 BUSY_S = 2.0  # how long a change waits for another program that holds the file
 QUEUE_S = 5.0  # how long a thread waits for the threads before it, each of which may wait for that long
 
-_COLUMNS = (
-    "id, sequence, name, state, bytes, format, width, height, received_at, started_at, finished_at, "
-    "wait_s, service_s, attempts, error, owner, variants"
+_COLUMNS = columns(ImageRecord)
+_ADD = (
+    f"INSERT INTO images (state, {columns(NewImage)}) "  # noqa: S608 - constants
+    f"VALUES ('queued', {', '.join('?' * len(fields(NewImage)))})"
 )
 
 
@@ -101,20 +103,7 @@ class SQLiteRecords:
     def add(self, image: NewImage) -> None:
         """See `Records.add`."""
         with self._transaction() as db:
-            db.execute(
-                "INSERT INTO images (id, name, state, bytes, format, width, height, received_at, owner) "
-                "VALUES (?, ?, 'queued', ?, ?, ?, ?, ?, ?)",
-                (
-                    image.id,
-                    image.name,
-                    image.bytes,
-                    image.format,
-                    image.width,
-                    image.height,
-                    image.received_at,
-                    image.owner,
-                ),
-            )
+            db.execute(_ADD, astuple(image))
 
     def get(self, image_id: str) -> ImageRecord | None:
         """See `Records.get`."""
@@ -169,7 +158,7 @@ class SQLiteRecords:
                 "format = coalesce(?, format), width = coalesce(?, width), height = coalesce(?, height) "
                 "WHERE id = ? AND state = 'processing'",
                 (
-                    "done" if outcome.error is None else "failed",
+                    outcome.state,
                     now,
                     outcome.wait_s,
                     outcome.service_s,
@@ -284,6 +273,5 @@ def _failure(error: sqlite3.Error) -> StoreError:
 
 
 def _record(row: Sequence[Any]) -> ImageRecord:
-    """A row of `_COLUMNS`, which are the record's fields in their order; the last one is JSON."""
-    variants = tuple(VariantRecord(**variant) for variant in json.loads(row[-1]))
-    return ImageRecord(*row[:-1], variants)  # type: ignore[call-arg]  # the star hides how many there are
+    """A row of `_COLUMNS`."""
+    return image_record(row[:-1], json.loads(row[-1]))
