@@ -16,8 +16,8 @@ from imgpool.errors import StoreFailed
 from imgpool.scaleout.backend import ScaledOut
 from imgpool.scaleout.connections import ANSWER_S, CONNECT_S, STATEMENT_S
 from imgpool.scaleout.database import CONNECTIONS, Database
-from imgpool.scaleout.engine import FRESH_S
 from imgpool.scaleout.leftovers import Expired, Leftovers
+from imgpool.scaleout.overview import FRESH_S
 from imgpool.scaleout.postgres import PostgresRecords
 from imgpool.scaleout.schema import STEPS
 from imgpool.service import Service, StoreBusy, StoreError
