@@ -16,14 +16,15 @@ from imgpool.scaleout.cluster import Cluster
 from imgpool.scaleout.engine import CeleryEngine
 from imgpool.scaleout.scratch import Scratch
 from imgpool.scaleout.unfinished import Unfinished
+from imgpool.scaleout.unfinished_book import SharedBook
 from imgpool.scaleout.unfinished_files import SharedUnfinished
-from imgpool.scaleout.uploads import SharedResumable
 from imgpool.service.clock import Clock
 from imgpool.service.engine import Engine, Slot
+from imgpool.service.intake import Intake
 from imgpool.service.measures import Measures
 from imgpool.service.ownership import DataDirectoryLock
 from imgpool.service.records import StoreError
-from imgpool.service.resumable import Intake, Resumable
+from imgpool.service.resumable import Resumable
 from imgpool.service.stores import Stores
 from imgpool.service.workshop import Workshop
 
@@ -87,4 +88,4 @@ class ScaledOut:
             return taken or intake.reserve(upload_id)
 
         unfinished = SharedUnfinished(table, pieces, stores.files, self._scratch)
-        return SharedResumable(self._settings, table, unfinished, replace(intake, reserve=hold))
+        return Resumable(self._settings, SharedBook(self._settings, unfinished, replace(intake, reserve=hold)))

@@ -23,7 +23,7 @@ from imgpool.scaleout.scratch import Scratch
 from imgpool.scaleout.unfinished import Unfinished
 from imgpool.service.files import Files
 from imgpool.service.records import StoreError
-from imgpool.service.resumable import no_such_upload
+from imgpool.service.resumable_book import no_such_upload
 from imgpool.service.resumable_files import Facts
 
 log = logging.getLogger(__name__)

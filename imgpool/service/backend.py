@@ -14,11 +14,13 @@ from imgpool.errors import SettingError
 from imgpool.service.clock import Clock
 from imgpool.service.engine import Engine
 from imgpool.service.files import Directory
+from imgpool.service.intake import Intake
 from imgpool.service.measures import Measures
 from imgpool.service.ownership import DataDirectoryLock
 from imgpool.service.pool_engine import PoolEngine
 from imgpool.service.records import StoreError
-from imgpool.service.resumable import Intake, Resumable
+from imgpool.service.resumable import Resumable
+from imgpool.service.resumable_book import Book
 from imgpool.service.resumable_files import UnfinishedFiles
 from imgpool.service.sqlite import SQLiteRecords
 from imgpool.service.stores import Stores
@@ -105,10 +107,10 @@ class Embedded:
     def uploads(self, stores: Stores, intake: Intake) -> Resumable:
         """See `Backend.uploads`."""
         unfinished = UnfinishedFiles(self._settings.data_dir.absolute() / "uploads", stores.files)
-        uploads = Resumable(self._settings, unfinished, intake)
+        book = Book(self._settings, unfinished, intake)
         try:
-            if going_on := uploads.take_up(unfinished.recover(), stores.records.known):
+            if going_on := book.take_up(unfinished.recover(), stores.records.known):
                 log.info("%d unfinished uploads can go on", going_on)
         except OSError as error:
             log.error("unfinished uploads of an earlier run could not be read: %s", error)
-        return uploads
+        return Resumable(self._settings, book)

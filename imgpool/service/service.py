@@ -22,9 +22,10 @@ from imgpool.service.door import Door, not_running
 from imgpool.service.engine import Engine, Slot
 from imgpool.service.files import Files
 from imgpool.service.history import History, Sample
+from imgpool.service.intake import Intake
 from imgpool.service.measures import Measures
 from imgpool.service.records import ImageRecord, Records, State
-from imgpool.service.resumable import Intake, Resumable
+from imgpool.service.resumable import Resumable
 from imgpool.service.retention import Retention
 from imgpool.service.status import Memory, Status
 from imgpool.service.steering import Steering

@@ -9,7 +9,7 @@ from imgpool.service.engine import Lane, Peer
 from imgpool.service.measures import Measured
 from imgpool.service.memory import MemoryBudget
 from imgpool.service.records import Counts
-from imgpool.service.resumable import Standing
+from imgpool.service.resumable_book import Standing
 from imgpool.service.steering import Retrying
 
 

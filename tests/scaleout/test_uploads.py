@@ -33,10 +33,11 @@ from imgpool.scaleout.room import Room
 from imgpool.scaleout.s3 import S3Files
 from imgpool.scaleout.scratch import Scratch
 from imgpool.scaleout.unfinished import Unfinished
+from imgpool.scaleout.unfinished_book import SharedBook
 from imgpool.scaleout.unfinished_files import SharedUnfinished
-from imgpool.scaleout.uploads import SharedResumable
+from imgpool.service.intake import Intake
 from imgpool.service.records import NewImage
-from imgpool.service.resumable import Intake
+from imgpool.service.resumable import Resumable
 from imgpool.service.stores import Stores
 from imgpool.service.upload import Begun, Upload
 from pictures import photo
@@ -79,11 +80,10 @@ class Host:
         self.now = 0.0
         self.pieces: Pieces = S3Pieces(folder, left_after_s=-2)
         uploads = Unfinished(self.database)
-        self.resumable = SharedResumable(
-            Settings(data_dir=local, **given),
-            uploads,
-            SharedUnfinished(uploads, self.pieces, self.files, self.scratch),
-            Intake(self._reserve, self._upload, self.refused.append, lambda: self.now),
+        made = Settings(data_dir=local, **given)
+        intake = Intake(self._reserve, self._upload, self.refused.append, lambda: self.now)
+        self.resumable = Resumable(
+            made, SharedBook(made, SharedUnfinished(uploads, self.pieces, self.files, self.scratch), intake)
         )
 
     def _reserve(self, image_id: str) -> HeldSlot:
@@ -251,7 +251,7 @@ def test_a_killed_end_is_an_image_and_no_upload(host: Make) -> None:
     one, two = host(), host()
     data = photo(320, 240)
     upload_id = begin(one, data)
-    one.resumable.finished = lambda entry: None  # type: ignore[method-assign]  # killed between record and removal
+    one.resumable._book.remove = lambda entry: None  # type: ignore[method-assign]  # killed between record and removal
     assert one.send(upload_id, 0, data) is not None
     with pytest.raises(NoSuchUpload):
         two.resumable.find(upload_id)
@@ -335,7 +335,7 @@ def test_a_store_that_is_away_costs_a_refusal(host: Make, monkeypatch: pytest.Mo
     upload_id = begin(one, data)
     assert one.send(upload_id, 0, data[:2000]) is None
     with closing(Bucket("s3://photos", "http://127.0.0.1:9")) as away, monkeypatch.context() as patch:
-        patch.setattr(one.resumable._shared, "pieces", S3Pieces(away))
+        patch.setattr(one.resumable._book.store, "pieces", S3Pieces(away))
         with pytest.raises(StoreFailed):
             one.send(upload_id, 2000, data[2000:])
     assert one.offset(upload_id) == 2000

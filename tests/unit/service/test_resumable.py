@@ -26,7 +26,7 @@ from imgpool.errors import (
 )
 from imgpool.imaging.formats import SNIFF_BYTES
 from imgpool.service.records import NewImage, StoreError
-from imgpool.service.resumable import Standing
+from imgpool.service.resumable_book import Standing
 from pictures import photo
 
 HOUR_S = 3600.0
