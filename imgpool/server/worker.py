@@ -14,10 +14,8 @@ from __future__ import annotations
 
 import errno
 import logging
-import os
 import signal
 import socket
-import sys
 import threading
 import time
 import weakref
@@ -28,16 +26,16 @@ from typing import Any
 from gunicorn.workers.gthread import ThreadWorker
 
 from imgpool.config import http_threads_for
-from imgpool.errors import ImgpoolError
 from imgpool.server.answers import Answers
 from imgpool.server.arrivals import Arrivals
 from imgpool.server.bodies import SmallBodies
+from imgpool.server.call import Call
 from imgpool.server.connection import Connection
 from imgpool.server.front import Front
 from imgpool.server.lingering import Lingering
-from imgpool.service import Service, StoreError
-from imgpool.web.admission import ADMITTED, END_BODY
-from imgpool.web.problems import CLOSE_CONNECTION
+from imgpool.server.opening import say_where, start_or_exit
+from imgpool.server.stop import Stop
+from imgpool.service import Service
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +47,6 @@ LINGER_AT_STOP_S = 1.0
 # For a request that is on its way already: a round trip across the world. Gunicorn's own 2 s, looked at once a second,
 # made every stop with an open page take three.
 KEPT_AT_STOP_S = 0.25
-REFUSED_TO_START = 3  # gunicorn's own exit status for a worker that cannot boot: the master stops, too
 NO_MORE_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
@@ -65,12 +62,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._connections: weakref.WeakSet[Connection] = weakref.WeakSet()
-        self._serving = threading.local()  # .connection: whose request this thread serves
-        self._asked_to_stop_at: float | None = None
+        self._stop = Stop(lambda: self.service.stop_at_once())
         self._limited_until = 0.0  # no descriptor was left: fewer connections than set, until then
         self._crowd = False  # more connections wait than were taken in this round
-        self._at_once = False
-        self._at_once_read, self._at_once_write = os.pipe()  # a signal handler may write, and take no lock
 
     @property
     def service(self) -> Service:
@@ -82,20 +76,13 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
         """Load the application, and stand between it and gunicorn."""
         super().load_wsgi()
         self._flask = self.wsgi
-        self.wsgi = self._call
+        self.wsgi = self._call = Call(self._flask)
 
     def run(self) -> None:
         """Start the service, serve until told to stop, drain: all within gunicorn's graceful timeout."""
-        try:
-            self.service.start()
-        except Exception as error:  # whatever it is: gunicorn would start a new worker for ever
-            print(f"imgpool: {error}", file=sys.stderr, flush=True)  # noqa: T201 - one line, for whoever started it
-            if not isinstance(error, (ImgpoolError, StoreError)):
-                log.exception("the service could not start")
-            sys.exit(REFUSED_TO_START)
+        start_or_exit(self.service)
         if self.age == 1:  # a worker that replaces a crashed one says so in the log only
-            for listener in self.sockets:
-                print(f"imgpool: serving on {address(listener)}", flush=True)  # noqa: T201 - the contract's line
+            say_where(self.sockets)
         # Requests in flight may take the drain's time, but not more: the master kills a little later.
         self.cfg.set("graceful_timeout", int(self.service.settings.drain_timeout_s) + LEAST_DRAIN_S)
         self._answers = Answers(lambda: self.tpool._max_workers)
@@ -111,7 +98,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
             answered=self._lingering.add,
         )
         self._arrivals = Arrivals(self.poller, patience_s, self._front.headers, self._end_unserved)
-        threading.Thread(target=self._wait_for_at_once, name="imgpool-at-once", daemon=True).start()
+        self._stop.listen()
         try:
             super().run()
         except StopAtOnceError:
@@ -156,7 +143,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
 
     def handle(self, connection: Connection) -> Any:
         """Serve one request, in a pool thread. Returns whether the connection is kept."""
-        self._serving.connection = connection
+        self._call.serves(connection)
         return super().handle(connection)
 
     def handle_request(self, req: Any, connection: Connection) -> Any:
@@ -192,22 +179,6 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
         self.nr_conns -= 1
         connection.close()
 
-    def _call(self, environ: dict[str, Any], start_response: Any) -> Any:
-        """The WSGI application, as gunicorn calls it in a thread."""
-        connection: Connection = self._serving.connection
-        if connection.admitted is not None:
-            environ[ADMITTED] = connection.admitted
-        environ[END_BODY] = connection.end_body
-
-        def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
-            # Gunicorn would wait in this thread for the rest of a body that the application did not read.
-            if environ.get(CLOSE_CONNECTION) or not connection.body_is_here():
-                start_response.__self__.force_close()  # gunicorn's Response: it then says "Connection: close"
-            connection.parser.answering_since = time.monotonic()
-            return start_response(status, headers, exc_info)
-
-        return self._flask(environ, start)
-
     # Time and limits
 
     def notify(self) -> None:
@@ -224,9 +195,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
         self._answers.make_way(now)
         if self.nr_conns >= self.worker_connections:
             self._make_room()
-        if self._at_once:
+        if self._stop.at_once:
             raise StopAtOnceError
-        if self._asked_to_stop_at is not None:
+        if self._stop.asked:
             self._lingering.cap(now + LINGER_AT_STOP_S)
             if self._left_s() < LEAST_DRAIN_S:
                 self._end_open_bodies()
@@ -280,8 +251,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
 
     def _left_s(self) -> float:
         """What is left of the time to drain."""
-        began = self._asked_to_stop_at or time.monotonic()
-        return began + self.service.settings.drain_timeout_s - time.monotonic()
+        return self._stop.left_s(self.service.settings.drain_timeout_s)
 
     def _end_open_bodies(self) -> None:
         """Let uploads that still come in see the end of their bodies: each gets an answer, none is waited for."""
@@ -304,29 +274,12 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
 
         The parent class would touch its thread pool, whose lock this thread may hold.
         """
-        self._at_once = True
         self.handle_exit(sig, frame)
+        self._stop.ask_at_once()
         self.method_queue.defer(lambda: None)  # wakes the main loop, also when it was stopping already
-        os.write(self._at_once_write, b"!")
-
-    def _wait_for_at_once(self) -> None:
-        """In a thread of its own: the main thread may be in the middle of a drain."""
-        os.read(self._at_once_read, 1)
-        self.service.stop_at_once()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """SIGTERM: uploads that are not admitted yet never will be."""
-        if self._asked_to_stop_at is None:
-            self._asked_to_stop_at = time.monotonic()
-            if self.booted:
-                self.service.drain_soon()
+        if self._stop.ask() and self.booted:
+            self.service.drain_soon()
         super().handle_exit(sig, frame)
-
-
-def address(listener: Any) -> str:
-    """http://HOST:PORT of a listening socket."""
-    name = listener.getsockname()
-    if isinstance(name, (str, bytes)):
-        return f"unix:{name!s}"
-    host = f"[{name[0]}]" if ":" in name[0] else name[0]
-    return f"http://{host}:{name[1]}"
