@@ -26,7 +26,6 @@ import imgpool
 from imgpool.config import Settings, load
 from imgpool.errors import NotAllowed, Refused, SettingError
 from imgpool.service import Service, StoreError
-from imgpool.service.ownership import secret_key, shared_secret_key
 from imgpool.web.admission import Admission
 from imgpool.web.api import api
 from imgpool.web.backing import make_service
@@ -36,6 +35,7 @@ from imgpool.web.pages import pages
 from imgpool.web.problems import http_error, refusal_response, store_error
 from imgpool.web.proxies import TrustedProxies
 from imgpool.web.reach import check_reach
+from imgpool.web.secret import secret_key, shared_secret_key
 from imgpool.web.security import Guard, protect
 from imgpool.web.shared import Shared
 from imgpool.web.steer import not_allowed

@@ -1,4 +1,4 @@
-"""One process for one data directory, and the secret in it."""
+"""One process for one data directory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from imgpool.errors import DataDirectoryInUse
-from imgpool.service.ownership import DataDirectoryLock, secret_key
+from imgpool.service.ownership import DataDirectoryLock
 
 HOLD = """
 import sys
@@ -49,29 +49,3 @@ def test_the_lock_goes_with_the_process_however_that_ends(tmp_path: Path) -> Non
         holder.wait(20)
     lock.acquire()
     lock.release()
-
-
-def test_the_key_is_made_once_and_is_nobody_elses_to_read(tmp_path: Path) -> None:
-    key = secret_key(tmp_path / "new")
-    assert len(key) == 64
-    assert secret_key(tmp_path / "new") == key
-    assert secret_key(tmp_path / "other") != key
-    assert (tmp_path / "new" / "secret-key").stat().st_mode & 0o777 == 0o600
-    assert [path.name for path in (tmp_path / "new").iterdir()] == ["secret-key"]
-
-
-@pytest.mark.parametrize(("content", "mode"), [("", 0o600), ("0" * 63, 0o600), (None, 0o644), (None, 0o660)])
-def test_a_key_that_is_not_whole_or_not_secret_is_replaced(
-    tmp_path: Path, content: str | None, mode: int, caplog: pytest.LogCaptureFixture
-) -> None:
-    first, path = secret_key(tmp_path), tmp_path / "secret-key"
-    if content is not None:
-        path.write_text(content)
-    path.chmod(mode)
-    second = secret_key(tmp_path)
-    assert second not in (first, content)
-    assert len(second) == 64
-    assert path.stat().st_mode & 0o777 == 0o600
-    assert "signs everybody out" in caplog.text
-    assert first not in caplog.text
-    assert secret_key(tmp_path) == second
