@@ -27,6 +27,7 @@ from imgpool.service.measures import Measures
 from imgpool.service.records import ImageRecord, Records, State
 from imgpool.service.resumable import Resumable
 from imgpool.service.retention import Retention
+from imgpool.service.retries import Retries
 from imgpool.service.status import Memory, Status
 from imgpool.service.steering import Steering
 from imgpool.service.stores import Stores
@@ -43,6 +44,7 @@ class Service:
 
     uploads: Resumable  # from `start` on
     steering: Steering  # from `start` on
+    retries: Retries  # from `start` on
     history: History  # from `start` on
 
     clock: Callable[[], float] = staticmethod(time.monotonic)  # by which uploads stand still
@@ -101,7 +103,7 @@ class Service:
             self._door.close()
             self._stopping.cancel("the server stops")
             self.uploads.stop()
-            self.steering.stop()
+            self.retries.stop()
             self.history.stop()
             left = self._engine.stop(self.settings.drain_timeout_s if timeout_s is None else timeout_s)
             self._retention.join()
@@ -159,7 +161,8 @@ class Service:
         engine = backend.engine(stores, self.workshop, self.measures, self._clock)
         engine.start()
         self.uploads.start()
-        self.steering = Steering(engine, stores.records, self._door.reserve, self.workshop, self.measures, self._clock)
+        self.steering = Steering(engine, self.workshop, self.measures)
+        self.retries = Retries(engine, stores.records, self._door.reserve, self._clock)
         self.history = History(lambda: _looked(engine), self.measures)
         self.history.start()
         self._door.open(engine, lambda: self.files.free_bytes(), self.uploads.make_way)
@@ -261,7 +264,7 @@ class Service:
             ),
             unfinished=self.uploads.standing(),
             paused=statistics.paused,
-            retrying=self.steering.retrying(),
+            retrying=self.retries.retrying(),
             most_workers=engine.most_workers,
             free_bytes=self._door.free_bytes(),
             uptime_s=now - self._started_at,

@@ -10,7 +10,7 @@ from imgpool.service.measures import Measured
 from imgpool.service.memory import MemoryBudget
 from imgpool.service.records import Counts
 from imgpool.service.resumable_book import Standing
-from imgpool.service.steering import Retrying
+from imgpool.service.retries import Retrying
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ def retry() -> Response:
     record = visible(image_id)
     if record is None:
         return no_such_image()
-    if not service().steering.retry(image_id):
+    if not service().retries.retry(image_id):
         return problem(409, "Not failed", NOT_FAILED.format(record.state))
     response = jsonify(image_json(visible(image_id) or record))
     response.status_code = 202
@@ -55,7 +55,7 @@ def retry() -> Response:
 @api.post("/api/retries/all")
 def retry_all() -> Response:
     """Put all failed images back, as room comes."""
-    response = jsonify({"failed": service().steering.retry_all()})
+    response = jsonify({"failed": service().retries.retry_all()})
     response.status_code = 202
     return response
 
@@ -95,7 +95,7 @@ def retry_image(image_id: str) -> BaseResponse:
     record: ImageRecord | None = visible(image_id)
     if record is None:
         return no_such_image()
-    if not service().steering.retry(image_id):
+    if not service().retries.retry(image_id):
         return problem(409, "Not failed", NOT_FAILED.format(record.state))
     return redirect(url_for("pages.image_page", image_id=image_id), 303)
 
@@ -103,7 +103,7 @@ def retry_image(image_id: str) -> BaseResponse:
 @pages.post("/images/retry")
 def retry_images() -> BaseResponse:
     """The button of all failed images."""
-    service().steering.retry_all()
+    service().retries.retry_all()
     return redirect(url_for("pages.status_page"), 303)
 
 

@@ -92,14 +92,14 @@ def test_a_retry_takes_a_slot_or_leaves_the_image_failed(start: Start, images: d
     (image_id,) = fail(service, images, 1)
     held = service.admit()
     with pytest.raises(NoRoom):
-        service.steering.retry(image_id)
+        service.retries.retry(image_id)
     assert service.record(image_id).state == "failed"
     held.discard()
-    assert service.steering.retry(image_id)
+    assert service.retries.retry(image_id)
     service.settled()
     assert service.record(image_id).state == "done"
-    assert not service.steering.retry(image_id)
-    assert not service.steering.retry("0" * 32)
+    assert not service.retries.retry(image_id)
+    assert not service.retries.retry("0" * 32)
     assert service.status().queue.reserved == 0
 
 
@@ -110,7 +110,7 @@ def test_all_failed_go_back_as_room_comes_and_uploads_still_find_some(start: Sta
     for _ in range(5):
         fail(service, images, 2)
     service.steering.pause()
-    assert service.steering.retry_all() == 10
+    assert service.retries.retry_all() == 10
     service.until(lambda: service.status().queue.buffered == 2)
     take(service, images["tiny"])
     take(service, images["tiny"])
@@ -121,14 +121,14 @@ def test_all_failed_go_back_as_room_comes_and_uploads_still_find_some(start: Sta
     service.until(lambda: service.records.counts().done == 12)
     service.until(lambda: not service.status().retrying.active)
     assert service.status().retrying.images == 10
-    assert service.steering.retry_all() == 0
+    assert service.retries.retry_all() == 0
 
 
 def test_what_fails_again_is_not_retried_for_ever(start: Start, images: dict[str, bytes]) -> None:
     service = start(workers=1)
     image_id = take(service, images["truncated"]).id
     assert service.settled().failed == 1
-    assert service.steering.retry_all() == 1
+    assert service.retries.retry_all() == 1
     service.until(lambda: not service.status().retrying.active)
     assert service.settled().failed == 1
     assert service.record(image_id).attempts == 1
@@ -140,7 +140,7 @@ def test_a_stop_ends_retrying_and_leaves_the_rest_failed(start: Start, images: d
     for _ in range(3):
         fail(service, images, 2)
     held = [service.admit(), service.admit()]
-    service.steering.retry_all()
+    service.retries.retry_all()
     for each in held:
         each.discard()
     service.stop(10)
