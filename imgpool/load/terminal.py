@@ -19,7 +19,6 @@ class Progress:
         self._live = out.isatty()
         self._due_s = 0.0
         self._width = 0
-        self._tries = self._at = 0
 
     def __call__(self, record: Record, waiting: int) -> None:
         """Show the present state, if it is time to."""

@@ -140,15 +140,6 @@ class Bucket:
 
     # Uploads in parts, which take room until they end
 
-    def begin_parts(self, key: str, **described: Any) -> str:
-        """Begin an upload in parts; returns its ID."""
-        with self._s3.asked(key):
-            return self._s3.client.create_multipart_upload(**self._where(key), **described)["UploadId"]
-
-    def parts_begun(self) -> list[str]:
-        """The keys of those that have not ended."""
-        return [key for key, _, _ in self._begun()]
-
     def abort_parts_before(self, age: timedelta) -> None:
         """Give back the room of those that were begun so long ago: whoever began them is gone."""
         for key, upload_id, begun_s in self._begun():

@@ -14,10 +14,9 @@ import psycopg
 
 from imgpool.service.records import StoreError
 
-NO_PLACE = "IP001"  # SQLSTATE of our own: an image without a slot, and no place left
-
 _LOCK = 0x696D67706F6F6C  # "imgpool": the advisory lock under which the tables are made
 
+# IP001 is an SQLSTATE of our own: an image without a slot, and no place left.
 _FIRST: LiteralString = """
 CREATE TABLE images (
     sequence bigint GENERATED ALWAYS AS IDENTITY (SEQUENCE NAME images_sequence) UNIQUE,
