@@ -16,7 +16,7 @@ from imgpool.errors import Refused
 from imgpool.imaging.model import Made
 from imgpool.imaging.sandbox import CancelSignal, InChild, InThread, Processor
 from imgpool.service import ImageRecord, Service
-from imgpool.service.files import Directory
+from imgpool.service.directory import Directory
 from imgpool.service.records import Counts, NewImage, Outcome
 from imgpool.service.sqlite import SQLiteRecords
 from imgpool.service.stores import Stores

@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from imgpool.scaleout.pieces import DirectoryPieces
-from imgpool.service.files import Directory, is_image_id
+from imgpool.service.directory import Directory
+from imgpool.service.files import is_image_id
 
 LEFT_AFTER_S = 86_400.0  # far longer than the time between a file and its record
 

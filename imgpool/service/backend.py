@@ -12,8 +12,8 @@ from typing import Protocol
 from imgpool.config import Settings
 from imgpool.errors import SettingError
 from imgpool.service.clock import Clock
+from imgpool.service.directory import Directory
 from imgpool.service.engine import Engine
-from imgpool.service.files import Directory
 from imgpool.service.intake import Intake
 from imgpool.service.measures import Measures
 from imgpool.service.ownership import DataDirectoryLock

@@ -13,7 +13,8 @@ import pytest
 from imgpool.errors import SettingError
 from imgpool.scaleout.s3 import S3Files
 from imgpool.scaleout.shared_directory import SharedDirectory
-from imgpool.service.files import Directory, Files
+from imgpool.service.directory import Directory
+from imgpool.service.files import Files
 from servers.swift import Swift
 
 ID = "0123456789abcdef" * 2

@@ -12,7 +12,7 @@ from PIL import Image
 
 from doubles import WAIT_S, Gate, Watching
 from imgpool.config import Settings
-from imgpool.service.files import Directory
+from imgpool.service.directory import Directory
 from imgpool.web import create_app
 from webclient import Web
 

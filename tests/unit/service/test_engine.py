@@ -16,7 +16,7 @@ from imgpool.config import Settings
 from imgpool.errors import DecodeFailed, DecoderKilled, MachineFailed
 from imgpool.imaging.model import Made
 from imgpool.imaging.sandbox import CancelSignal, InThread, Processor
-from imgpool.service.files import Directory
+from imgpool.service.directory import Directory
 from imgpool.service.records import ImageRecord, NewImage, Outcome, StoreError
 
 Start = Callable[..., Watching]

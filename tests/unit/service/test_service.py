@@ -14,7 +14,7 @@ from doubles import WAIT_S, Gate, Watched, Watching, lawful, ours, take
 from imgpool.config import Settings
 from imgpool.errors import DataDirectoryInUse, DiskFull, Draining, NoRoom, Refused, SettingError
 from imgpool.service import Service, StoreError
-from imgpool.service.files import Directory
+from imgpool.service.directory import Directory
 from imgpool.service.workshop import Workshop
 
 Start = Callable[..., Watching]

@@ -11,7 +11,8 @@ import pytest
 from doubles import Gate, Watched, Watching, original, ours, take
 from imgpool.errors import DiskFull, NoFile, NoRoom, NotAnImage, OverHeaderLimit, Refused, StoreFailed, UploadTooLarge
 from imgpool.imaging.formats import SNIFF_BYTES
-from imgpool.service.files import Directory, NewOriginal, _PartFile
+from imgpool.service.directory import Directory, _PartFile
+from imgpool.service.files import NewOriginal
 from imgpool.service.records import NewImage, StoreError
 from imgpool.service.upload import MAX_NAME, clean_name
 
