@@ -116,3 +116,9 @@ class Engine(Protocol):
 
     def resume(self) -> None:
         """End a pause. Raises `PoolClosed` when stopping."""
+
+
+def looked(engine: Engine) -> PoolStatistics:
+    """The numbers after a look. Blocks when the engine asks others."""
+    engine.look()
+    return engine.statistics()
