@@ -25,6 +25,7 @@ from botocore.exceptions import (
     NoCredentialsError,
     PartialCredentialsError,
 )
+from botocore.handlers import add_expect_header
 
 from imgpool.errors import SettingError
 from imgpool.pool import Context
@@ -143,7 +144,9 @@ def _client(url: str | None, connections: int, answer_s: float, attempts: int) -
     another = {  # than AWS: not all know the checksums that came in 2025, and few have a host name for each bucket
         "request_checksum_calculation": "when_required",
         "response_checksum_validation": "when_required",
-        "s3": {"addressing_style": "path"},
+        # Over TLS nobody can change the bytes on their way. A hash of them in the signature would be read off the disk
+        # for nothing: 1.3 ms for a photo of 2.6 MB where the processor knows SHA-256, and several times that elsewhere.
+        "s3": {"addressing_style": "path", "payload_signing_enabled": not (url or "").startswith("https:")},
     }
     config = Config(
         signature_version="s3v4",
@@ -153,4 +156,8 @@ def _client(url: str | None, connections: int, answer_s: float, attempts: int) -
         max_pool_connections=connections,
         **(another if url else {}),  # type: ignore[arg-type]
     )
-    return boto3.session.Session().client("s3", endpoint_url=url, config=config)
+    client = boto3.session.Session().client("s3", endpoint_url=url, config=config)
+    # `Expect: 100-continue` has each file wait for an answer to its headers. It spares one that is refused at them its
+    # way there; and nearly none is.
+    client.meta.events.unregister("before-call.s3", add_expect_header)
+    return client

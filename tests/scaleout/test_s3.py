@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from imgpool.scaleout import bucket, endpoint
 from imgpool.scaleout.bucket import Bucket
 from imgpool.scaleout.s3 import S3Files
 from imgpool.scaleout.scratch import Scratch
+from servers.front import Front
 from servers.swift import BUCKET, Swift
 from serving import wait_for
 
@@ -86,6 +88,26 @@ def test_a_put_whose_answer_was_lost_is_known_again(folder: Bucket, tmp_path: Pa
 def parts_begun(folder: Bucket) -> list[str]:
     """The keys of uploads in parts that have not ended."""
     return [key for key, _, _ in folder._begun()]
+
+
+@pytest.mark.parametrize("tls", [True, False], ids=["https", "http"])
+def test_a_file_goes_in_one_go_and_is_hashed_only_where_nothing_else_guards_it(
+    swift: Swift, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tls: bool
+) -> None:
+    data = os.urandom(300_000)
+    (tmp_path / "file").write_bytes(data)
+    with Front(int(swift.endpoint.rpartition(":")[2]), tmp_path if tls else None) as front:
+        if tls:
+            monkeypatch.setenv("AWS_CA_BUNDLE", str(front.certificate))
+        with closing(Bucket(f"s3://{BUCKET}/front{tls}", f"http{'s' * tls}://127.0.0.1:{front.port}")) as folder:
+            folder.put_new("file", tmp_path / "file")
+            with pytest.raises(FileExistsError):
+                folder.put_new("file", tmp_path / "file")
+            assert read(folder, "file") == data
+    headers = front.sent.partition(b"\r\n\r\n")[0].lower()
+    hashed = b"unsigned-payload" if tls else hashlib.sha256(data).hexdigest().encode()
+    assert b"x-amz-content-sha256: " + hashed in headers
+    assert b"expect:" not in headers, "the file would wait for an answer to its headers"
 
 
 def test_large_files_go_in_parts_and_leave_none_when_refused(files: S3Files, folder: Bucket) -> None:
