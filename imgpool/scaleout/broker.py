@@ -8,6 +8,7 @@ for it.
 from __future__ import annotations
 
 import logging
+import socket
 import threading
 from collections import deque
 from typing import Any
@@ -29,6 +30,7 @@ ANSWER_S = 2.0  # a broker that is silent for so long is away
 AGAIN_S, LONGEST_AGAIN_S = 1.0, 3.0  # between two attempts to reach one that is away
 MOST_WAITING = 10_000  # a second or two of the largest service; the sweeper finds the rest
 LAST_WORDS_S = 2.0
+GONE_S = 20  # after which a connection that carries nothing any more is given up, by a worker that waits for messages
 
 
 def make_app(settings: Settings) -> Celery:
@@ -53,10 +55,22 @@ def make_app(settings: Settings) -> Celery:
         broker_connection_timeout=ANSWER_S,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
-        # Redis hands a message out again after so long; longer than any image takes, with what it may wait for.
-        broker_transport_options={"visibility_timeout": visibility_timeout_s(settings)} if redis else {},
+        broker_heartbeat=GONE_S / 2,  # RabbitMQ's; two that are missed end a connection
+        broker_transport_options=_redis_options(settings) if redis else {},
     )
     return app
+
+
+def _redis_options(settings: Settings) -> dict[str, Any]:
+    # A worker waits for messages: of a network that is gone, or a firewall that forgot it, only the kernel would tell,
+    # and after a quarter of an hour. One whose broker is slow, and acknowledges, is left alone.
+    kernel = {"TCP_KEEPIDLE": 5, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 2, "TCP_USER_TIMEOUT": GONE_S * 1000}
+    return {
+        # After so long Redis hands a message out again; longer than any image takes, with what it may wait for.
+        "visibility_timeout": visibility_timeout_s(settings),
+        "socket_keepalive": True,
+        "socket_keepalive_options": {getattr(socket, name): n for name, n in kernel.items() if hasattr(socket, name)},
+    }
 
 
 class _Prompt(Connection):

@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from away import away, outages
 
-from hosts import Site, Uploaders, Witness, pool_processes, steer, wait_until_settled
+from hosts import Site, Uploaders, Witness, pool_processes, wait_until_settled
 from pictures import photo
 from servers.postgresql import PostgreSQL, programs
 from servers.redis import Redis
@@ -94,11 +94,11 @@ def goodput(root: Path, postgresql: PostgreSQL, redis: Redis, where: dict[str, s
         settings = {"broker": redis.url, "database": url, **where}
         with Site(Path(tempfile.mkdtemp(dir=root)), webs=1, workers=workers, queue_capacity=QUEUED, **settings) as site:
             (web,) = site.webs
-            steer(web, paused=True)
+            web.steer(paused=True)
             uploads = Uploaders(site.webs, photo(*GOODPUT_SIZE), clients=4)
             uploads.wait_for_more(QUEUED, 300)
             uploads.stop()
-            steer(web, paused=False)
+            web.steer(paused=False)
             wait_for(lambda: site.counts()["done"] >= WARM, "the first images", 60)
             before, began = site.counts()["done"], time.monotonic()
             done = wait_until_settled(web, 300)["done"] - before

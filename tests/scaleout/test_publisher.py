@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -164,3 +165,16 @@ def test_workers_ask_soon_and_often_for_a_broker_that_is_away(
     with app.connection_for_read() as connection, pytest.raises(LookupError):
         connection.ensure_connection(failed, None)
     assert max(waits) == pytest.approx(0.03)
+
+
+def test_the_kernel_gives_up_a_workers_connection_that_carries_nothing_any_more(
+    redis: Redis, settings: Callable[..., Settings]
+) -> None:
+    where = {"database": "postgresql://nobody@127.0.0.1:9/none", "files": "file:///nowhere"}
+    with make_app(settings(broker=redis.url, **where)).connection_for_read() as connection:
+        client = connection.default_channel.client
+        client.ping()
+        (waiting,) = client.connection_pool._available_connections
+        sock = waiting._sock
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == broker.GONE_S * 1000
