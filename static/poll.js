@@ -6,6 +6,19 @@ const ANSWER_TIMEOUT_MS = 10_000;
 export class SignedOut extends Error {}
 export class Gone extends Error {}
 
+// A page that is left may be kept as it is, for the way back. What it asks then gets no answer in Firefox, ever.
+let away = false;
+let leaving = new AbortController();
+window.addEventListener("pagehide", () => {
+  away = true;
+  leaving.abort();
+  leaving = new AbortController();
+});
+window.addEventListener("pageshow", () => (away = false));
+
+/** Ends a question that takes too long, or when the page is left: then with an AbortError. */
+export const patience = () => AbortSignal.any([AbortSignal.timeout(ANSWER_TIMEOUT_MS), leaving.signal]);
+
 const seen = new Map(); // address -> ETag of the answer that was returned last
 
 /** The JSON at an address, or null when it is the same as the last time, unless `always`. Throws without a good answer. */
@@ -13,7 +26,7 @@ export async function fetchIfChanged(address, { always = false } = {}) {
   const response = await fetch(address, {
     cache: "no-cache", // keep a copy, but ask by its ETag whether it still holds
     headers: { Accept: "application/json" },
-    signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS),
+    signal: patience(),
   });
   if (response.status === 401 || response.status === 403) throw new SignedOut();
   if (response.status === 404) throw new Gone(`${address}: 404`);
@@ -27,7 +40,8 @@ export async function fetchIfChanged(address, { always = false } = {}) {
 }
 
 /**
- * Runs `task` every `pauseMs` while the page is visible, and every `hiddenPauseMs`, if that is given, while it is not.
+ * Runs `task` every `pauseMs` while the page is visible, and every `hiddenPauseMs`, if that is given, while it is not;
+ * not while it is left, and at once when somebody comes back to it.
  * `onTrouble(error)` is told of each failure and `onTrouble(null)` of each success. Ends for good when `task` throws
  * SignedOut.
  */
@@ -37,7 +51,7 @@ export function watch(task, { pauseMs, onTrouble, hiddenPauseMs = null }) {
   let running = false;
   let over = false;
 
-  const pause = () => (document.hidden ? hiddenPauseMs : pauseMs);
+  const pause = () => (away ? null : document.hidden ? hiddenPauseMs : pauseMs);
 
   async function run() {
     timer = null;
@@ -48,9 +62,11 @@ export function watch(task, { pauseMs, onTrouble, hiddenPauseMs = null }) {
       failures = 0;
       onTrouble(null);
     } catch (error) {
-      failures += 1;
-      over = error instanceof SignedOut;
-      onTrouble(error);
+      if (error.name !== "AbortError") {
+        failures += 1;
+        over = error instanceof SignedOut;
+        onTrouble(error);
+      }
     } finally {
       running = false;
     }
@@ -60,13 +76,12 @@ export function watch(task, { pauseMs, onTrouble, hiddenPauseMs = null }) {
     timer = setTimeout(run, failures ? backOff : pause());
   }
 
-  document.addEventListener("visibilitychange", () => {
+  const runNow = () => {
     if (timer !== null) clearTimeout(timer);
     run();
-  });
-  window.addEventListener("online", () => {
-    if (timer !== null) clearTimeout(timer);
-    run();
-  });
+  };
+  document.addEventListener("visibilitychange", runNow);
+  window.addEventListener("online", runNow);
+  window.addEventListener("pageshow", (event) => event.persisted && runNow());
   timer = setTimeout(run, pauseMs);
 }

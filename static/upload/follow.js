@@ -1,6 +1,6 @@
 /** Asks the server, in batches, what became of the images that it has accepted from this page. */
 
-import { watch } from "../poll.js";
+import { patience, watch } from "../poll.js";
 import { AT_SERVER } from "./files.js";
 
 const PAUSE_MS = 1000;
@@ -11,7 +11,7 @@ export function follow(files, address) {
     const ids = entries.map((entry) => entry.id);
     const response = await fetch(`${address}?ids=${ids.join(",")}`, {
       headers: { Accept: "application/json" },
-      signal: AbortSignal.timeout(10_000),
+      signal: patience(),
     });
     if (!response.ok) throw new Error(`${response.status}`);
     const images = new Map((await response.json()).images.map((image) => [image.id, image]));

@@ -7,14 +7,15 @@ const HEAD_BYTES = 64 * 1024; // what Exif may have at most, and it is among the
 
 /**
  * `pixels` is null when the head does not say. `progressive` is null but for a JPEG. `small` is a JPEG inside this one,
- * upright when the photo is; `ratio` is that of the photo's long side to its short one.
+ * upright when the photo is; `ratio` is that of the photo's long side to its short one; `turned` says that it lies on its
+ * side, so that width and height of `size` change places when it is shown.
  */
 export async function headOf(file) {
   const view = new DataView(await file.slice(0, HEAD_BYTES).arrayBuffer());
-  const found = { pixels: null, ratio: null, progressive: null, small: null };
+  const found = { size: null, pixels: null, ratio: null, progressive: null, small: null, turned: false };
   try {
     const size = view.getUint16(0) === 0xffd8 ? jpeg(view, file, found) : (png(view) ?? webp(view) ?? gif(view) ?? bmp(view) ?? heif(view));
-    if (size) Object.assign(found, { pixels: size[0] * size[1], ratio: Math.max(...size) / Math.min(...size) });
+    if (size) Object.assign(found, { size, pixels: size[0] * size[1], ratio: Math.max(...size) / Math.min(...size) });
   } catch (error) {
     if (!(error instanceof RangeError)) throw error; // the file, or its head, ends before it should
   }
@@ -24,7 +25,7 @@ export async function headOf(file) {
 function jpeg(view, file, found) {
   for (let at = 2; view.getUint8(at) === 0xff; at += 2 + view.getUint16(at + 2)) {
     const marker = view.getUint8(at + 1);
-    if (marker === 0xe1 && view.getUint32(at + 4) === 0x45786966 /* Exif */) found.small ??= exifPicture(view, file, at);
+    if (marker === 0xe1 && view.getUint32(at + 4) === 0x45786966 /* Exif */ && !found.small) readExif(view, file, at, found);
     const isFrame = marker >= 0xc0 && marker <= 0xcf && marker !== 0xc4 && marker !== 0xc8 && marker !== 0xcc;
     if (isFrame) {
       found.progressive = marker > 0xc1;
@@ -34,27 +35,31 @@ function jpeg(view, file, found) {
   return null;
 }
 
-/** Exif is a TIFF file: its second directory is of the small picture. */
-function exifPicture(view, file, segment) {
+/** Exif is a TIFF file: its first directory says which way up the photo is, the second is of the small picture. */
+function readExif(view, file, segment, found) {
   const start = segment + 10;
   const little = view.getUint16(start) === 0x4949;
-  const number = (at) => view.getUint32(at, little);
-  try {
-    const first = start + number(start + 4);
-    const next = number(first + 2 + 12 * view.getUint16(first, little));
-    if (!next) return null;
+  const directory = (at) => {
+    const entries = view.getUint16(at, little);
     const values = new Map();
-    for (let n = 0, at = start + next + 2; n < view.getUint16(start + next, little); n += 1, at += 12) {
-      values.set(view.getUint16(at, little), number(at + 8));
+    for (let n = 0, entry = at + 2; n < entries; n += 1, entry += 12) {
+      const isShort = view.getUint16(entry + 2, little) === 3;
+      values.set(view.getUint16(entry, little), isShort ? view.getUint16(entry + 8, little) : view.getUint32(entry + 8, little));
     }
-    const [offset, length] = [start + values.get(0x0201), values.get(0x0202)];
-    if (!(length > 2) || view.getUint16(offset) !== 0xffd8) return null;
+    return { values, next: view.getUint32(at + 2 + 12 * entries, little) };
+  };
+  try {
+    const { values: photo, next } = directory(start + view.getUint32(start + 4, little));
+    found.turned = photo.get(0x0112) >= 5;
+    if (!next) return;
+    const { values: small } = directory(start + next);
+    const [offset, length] = [start + small.get(0x0201), small.get(0x0202)];
+    if (!(length > 2) || view.getUint16(offset) !== 0xffd8) return;
     // Which way up is said in the photo's Exif and not in the small picture: so that gets the photo's.
     const exif = file.slice(segment, segment + 2 + view.getUint16(segment + 2));
-    return new Blob([file.slice(0, 2), exif, file.slice(offset + 2, offset + length)], { type: "image/jpeg" });
+    found.small = new Blob([file.slice(0, 2), exif, file.slice(offset + 2, offset + length)], { type: "image/jpeg" });
   } catch (error) {
-    if (error instanceof RangeError) return null;
-    throw error;
+    if (!(error instanceof RangeError)) throw error;
   }
 }
 

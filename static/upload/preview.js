@@ -47,22 +47,27 @@ async function picture(file) {
   const head = await headOf(file);
   const { pixels, ratio, progressive, small } = head;
   if (small && (await headOf(small)).pixels <= LARGEST_SMALL_PIXELS) {
-    const bitmap = await createImageBitmap(small).catch(() => null); // a broken one is as none
+    // In one piece: Firefox decodes no blob that was put together from parts of a file. A broken one is as none.
+    const whole = new Blob([await small.arrayBuffer()], { type: small.type });
+    const bitmap = await createImageBitmap(whole).catch(() => null);
     if (bitmap) return { bitmap, ratio: ratio ?? 1 };
   }
   if (pixels === null) return null;
   const isJpeg = progressive !== null;
   const isLight = isJpeg && file.size <= LARGEST_BYTES && (!progressive || pixels <= LARGEST_PROGRESSIVE_PIXELS);
-  if (isLight && "ImageDecoder" in window) return { bitmap: await reduced(file), ratio: 1 };
+  if (isLight && "ImageDecoder" in window) return { bitmap: await reduced(file, head), ratio: 1 };
   if (pixels > LARGEST_WHOLE_PIXELS) return null;
   return { bitmap: await createImageBitmap(file, { resizeWidth: WIDTH, resizeQuality: "medium" }), ratio: 1 };
 }
 
 /** A JPEG can be decoded at an eighth of its size and less memory. Not in every browser, nor without HTTPS. */
-async function reduced(file) {
+async function reduced(file, { size, turned }) {
   const data = await file.arrayBuffer();
+  const [width, height] = turned ? [...size].reverse() : size;
   // Handed over: as a stream, its pieces would wait for the garbage collector, 80 MB for photos of 48 megapixels.
-  const options = { data, transfer: [data], type: "image/jpeg", desiredWidth: WIDTH, desiredHeight: WIDTH };
+  const options = { data, transfer: [data], type: "image/jpeg" };
+  // To Chromium the size is a hint. Firefox makes the picture exactly so, upright: any other ratio would squash it.
+  Object.assign(options, { desiredWidth: WIDTH, desiredHeight: Math.max(1, Math.round((WIDTH * height) / width)) });
   const decoder = new ImageDecoder(options);
   try {
     const { image } = await decoder.decode();

@@ -104,7 +104,7 @@ export class Sender {
     if (status === 404 && entry.address) {
       this.#files.change(entry, { state: "waiting", address: null, sent: 0, rate: null }); // expired: from the start
       this.door.leave(number);
-    } else if (status === 0) {
+    } else if (status === 0 || (RESUMABLE.has(status) && this.#again(entry))) {
       this.#lost(entry, number);
     } else if (status === 401 || status === 403) {
       this.signedOut = true;
@@ -113,15 +113,13 @@ export class Sender {
       this.#turnedAway(entry, number, status === 507 ? "disk" : "room", Number(response.getHeader("Retry-After")) || null);
     } else if (status >= 500) {
       this.#turnedAway(entry, number, "server");
-    } else if (RESUMABLE.has(status) && this.#again(entry)) {
-      this.#turnedAway(entry, number, "connection");
     } else {
       this.door.leave(number);
       this.#files.change(entry, { state: "refused", rate: null, address: null, reason: sentence(response) });
     }
   }
 
-  /** No answer: the server is away, or the file is. */
+  /** No answer, or none to the whole: the server is away, or the file is. Of a file that is gone Firefox sends the headers. */
   async #lost(entry, number) {
     const readable = await entry.file.slice(0, 1).arrayBuffer().then(() => true, () => false);
     if (entry.state !== "sending") return this.door.leave(number); // paused or cancelled meanwhile
