@@ -272,7 +272,7 @@ def test_many_threads_take_each_image_once(records: Records) -> None:
     start = threading.Barrier(4)
 
     def work() -> None:
-        start.wait(10)
+        start.wait(60)
         for number in numbers:
             record = records.begin(new_image(number).id, 1.0)
             if record is not None:
@@ -283,7 +283,7 @@ def test_many_threads_take_each_image_once(records: Records) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     assert sorted(begun) == [new_image(number).id for number in numbers]
     assert records.counts() == Counts(60, 0, 0, 60, 0, 0)
 

@@ -21,7 +21,7 @@ from serving import wait_for
 from webclient import Web
 
 Make = Callable[..., Web]
-WAIT_S = 20.0
+WAIT_S = 120.0
 OPENAPI = Path(imgpool.web.__file__).parent / "openapi.json"
 TOKEN = {"Authorization": "Bearer correct-horse"}
 
@@ -70,6 +70,7 @@ def test_the_description_has_the_bounds_that_are_checked() -> None:
             assert (told["minimum"], told["maximum"]) == (each.metadata["least"], each.metadata["most"])
 
 
+@pytest.mark.alone  # a run gives way to everything else
 def test_a_run_is_asked_for_and_looked_at(web: Make) -> None:
     site = web()
     answer = site.client.post("/api/lab/runs", json={"program": "by_hand", "jobs": 3, "length_ms": 1})
@@ -106,6 +107,7 @@ def test_only_json_from_our_own_pages(web: Make) -> None:
     assert site.client.get("/api/lab/runs/unknown").status_code == 404
 
 
+@pytest.mark.alone
 def test_with_a_token_the_lab_is_for_those_who_have_it(web: Make) -> None:
     site = web(token="correct-horse")
     assert site.client.get("/learn").status_code == 303

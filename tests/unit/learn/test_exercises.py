@@ -18,7 +18,12 @@ from imgpool.learn.exercises.checks import CHECKS
 from imgpool.learn.exercises.finding import Verdict
 from imgpool.learn.exercises.judge import judge
 
-EACH = pytest.mark.parametrize("exercise", EXERCISES, ids=lambda exercise: exercise.slug)
+MEASURED = (2, 5, 6)  # whose check compares times with what they should be
+EACH = pytest.mark.parametrize(
+    "exercise",
+    [pytest.param(each, marks=[pytest.mark.alone] * (each.number in MEASURED), id=each.slug) for each in EXERCISES],
+)
+WAIT_S = 60.0
 
 # What to change in each starter, so that it is right: pairs of old and new text.
 SOLUTIONS: dict[int, list[tuple[str, str]]] = {
@@ -134,6 +139,8 @@ def test_no_starter_is_solved() -> None:
 
 
 def test_each_that_hangs_is_ended_and_told_where(tmp_path: Path) -> None:
+    limit_s = 12.0  # all of them have to start until then, at once and on any machine
+
     def hang(exercise: Exercise) -> str:
         entry = ENTRY[exercise.number]
         indent = re.match(r" *", entry)[0]  # type: ignore[index]
@@ -141,19 +148,19 @@ def test_each_that_hangs_is_ended_and_told_where(tmp_path: Path) -> None:
         text = changed(exercise, *SOLUTIONS[exercise.number])
         assert text.count(entry) == 1
         file.write_text(text.replace(entry, f"{indent}import time; time.sleep(1000)\n{entry}"))
-        return missing(judge(exercise, file, 4.0))
+        return missing(judge(exercise, file, limit_s))
 
     before, children = time.monotonic(), psutil.Process().children()  # a server of other tests
     with ThreadPoolExecutor(len(EXERCISES)) as together:
         for exercise, said in zip(EXERCISES, together.map(hang, EXERCISES), strict=True):
-            assert re.search(r"the program still runs after 4 s: .*line \d+ in \w+", said), (exercise.slug, said)
-    assert time.monotonic() - before < 60
+            assert re.search(r"the program still runs after 12 s: .*line \d+ in \w+", said), (exercise.slug, said)
+    assert time.monotonic() - before < limit_s + WAIT_S
     assert set(psutil.Process().children()) <= set(children)
 
 
 def test_a_loop_that_never_lets_go_is_ended_too(verdict_on) -> None:
     text = changed(EXERCISES[0], ("        results.send(number * 2)\n", "        sum(range(10**15))\n"))
-    assert re.search(r"still runs after 2 s: .*line 12 in worker", missing(verdict_on(1, text, 2.0)))
+    assert re.search(r"still runs after 5 s: .*line 12 in worker", missing(verdict_on(1, text, 5.0)))
 
 
 @pytest.mark.parametrize(
@@ -198,7 +205,7 @@ def test_a_loop_that_never_lets_go_is_ended_too(verdict_on) -> None:
             "a larger buffer only moves the moment",
         ),
         (5, [("return 0.0", "return None")], "blocked_s(0, 12) should return seconds; it returned None"),
-        (6, SOLUTIONS[6][1:], "the job of 50 steps should end soon after 0.15 s; it ran for 1."),
+        (6, SOLUTIONS[6][1:], "the job of 50 steps should end soon after 0.15 s; it ran for "),
         (7, [("pool.submit(box)", "pool.submit(needle)")], "from 0; it opened 100, and not all up to 5"),
         (8, SOLUTIONS[8][:1], "main(folder="),
         (9, [("pool.submit(name)", "pool.try_submit(name)")], "ends with PoolFull: requests is full (line 14)"),
@@ -262,7 +269,7 @@ def test_what_a_solution_has_started_is_ended(tmp_path: Path, verdict_on) -> Non
     try:
         started = psutil.Process(int(told.read_text()))
         if started.status() != psutil.STATUS_ZOMBIE:  # killed, and whose it is now may take its time to say so
-            started.wait(10)
+            started.wait(WAIT_S)
     except psutil.NoSuchProcess:
         pass
 

@@ -17,7 +17,10 @@ from imgpool.learn.lab.process import RunFailed, run_in_child
 from imgpool.pool import Context
 from serving import wait_for
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the doubles limit their memory by /proc")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="the doubles limit their memory by /proc"),
+    pytest.mark.alone,
+]
 
 CHILD = "imgpool.learn.lab.flood"
 PHOTO = next(path for path in sample_images() if path.name == "aurora.avif")
@@ -55,9 +58,15 @@ def test_cut_off_it_takes_the_server_with_it_and_its_files(monkeypatch: pytest.M
     before = psutil.Process().children(recursive=True)  # a server of other tests
 
     def cut_off_once_it_runs() -> None:
-        wait_for(lambda: any("doubles" in " ".join(each.cmdline()) for each in family()), "the double")
+        wait_for(lambda: any("doubles" in command(each) for each in family()), "the double")
         found.extend(family())
         stopping.cancel("the test")
+
+    def command(process: psutil.Process) -> str:
+        try:
+            return " ".join(process.cmdline())
+        except psutil.NoSuchProcess:
+            return ""
 
     def family() -> list[psutil.Process]:
         return [each for each in psutil.Process().children(recursive=True) if each not in before]
@@ -68,6 +77,6 @@ def test_cut_off_it_takes_the_server_with_it_and_its_files(monkeypatch: pytest.M
         flood([0, 20_000], stopping)
     watcher.join()
     assert len(found) >= 2
-    _, alive = psutil.wait_procs(found, timeout=10)
+    _, alive = psutil.wait_procs(found, timeout=60)
     assert [each for each in alive if each.status() != psutil.STATUS_ZOMBIE] == []
     assert list(tmp_path.iterdir()) == []

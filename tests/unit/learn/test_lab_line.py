@@ -12,7 +12,7 @@ from imgpool.learn.lab.line import MOST_KEPT, Lab, LabFull, Seen
 from imgpool.learn.lab.process import RunFailed
 from imgpool.pool import Context
 
-WAIT_S = 10.0
+WAIT_S = 60.0
 
 
 class Gated:

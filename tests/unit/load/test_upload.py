@@ -13,8 +13,9 @@ from imgpool.load.behaviour import ONCE, RUDE, Behaviour
 from imgpool.load.pictures import Picture
 from imgpool.load.target import Target
 from imgpool.load.upload import CHUNK, Answer, upload
+from servers.ports import free_port
 
-BIG = Picture("a b.jpg", b"x" * (64 * CHUNK))  # more than the buffers of a connection hold
+BIG = Picture("a b.jpg", b"x" * (512 * CHUNK))  # more than the buffers of a connection hold
 REFUSAL = (
     b"HTTP/1.1 503 Busy\r\nContent-Type: application/problem+json\r\nRetry-After: 7\r\nConnection: close\r\n"
     b'Content-Length: 28\r\n\r\n{"type":"/problems/no-room"}'
@@ -37,7 +38,7 @@ class Peer:
     def _serve(self) -> None:
         connection, _ = self._listener.accept()
         with connection:
-            connection.settimeout(10)
+            connection.settimeout(60)
             while b"\r\n\r\n" not in self.head:
                 self.head += connection.recv(4096)
             self.head, _, rest = self.head.partition(b"\r\n\r\n")
@@ -53,7 +54,7 @@ class Peer:
             self.body_bytes += len(chunk)
 
     def end(self) -> None:
-        self._thread.join(15)
+        self._thread.join(60)
         assert not self._thread.is_alive()
         self._listener.close()
 
@@ -98,9 +99,7 @@ def test_patience_ends() -> None:
 
 
 def test_nobody_listens() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    answer = upload(Target("http", "127.0.0.1", port, "", None), BIG, ONCE)
+    answer = upload(Target("http", "127.0.0.1", free_port(), "", None), BIG, ONCE)
     assert (answer.kind, answer.reason) == ("unreachable", "Connection refused")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-WAIT_S = 10.0  # no test waits this long unless it fails
+WAIT_S = 60.0  # no test waits this long unless it fails
 PREFIX = "test-pool"
 
 

@@ -16,7 +16,7 @@ from imgpool.pool import (
     SlotUsed,
 )
 
-WAIT_S = 10.0
+WAIT_S = 60.0
 
 
 def senders(channel):
@@ -498,7 +498,7 @@ def test_the_bound_holds_at_every_moment(in_thread):
     seen = []
 
     def look():
-        while not stop.is_set():
+        while not seen or not stop.is_set():
             stats = channel.statistics()
             seen.append(stats.reserved + stats.buffered)
 

@@ -10,7 +10,7 @@ import pytest
 from imgpool.pool import Cancelled, PoolClosed, WorkerPool
 from imgpool.pool.lane import Lane
 
-WAIT_S = 10.0
+WAIT_S = 60.0
 
 
 def make(handler, workers=1, *, jobs=4, results=100, **options):

@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from imgpool.pool import PoolClosed, PoolFull, WorkerPool
 
-WAIT_S = 10.0
+WAIT_S = 60.0
 
 
 class PoolModel(RuleBasedStateMachine):

@@ -21,7 +21,7 @@ from imgpool.pool import (
     WorkerPool,
 )
 
-WAIT_S = 10.0
+WAIT_S = 60.0
 
 
 @pytest.fixture(autouse=True)

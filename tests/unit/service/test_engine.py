@@ -348,7 +348,7 @@ def test_a_drain_waits_for_an_upload_that_holds_a_slot(start: Start, images: dic
     service.until(lambda: not service.accepting)
     image = upload.accept("late.jpg")
     upload.discard()
-    stopping.join(20)
+    stopping.join(WAIT_S)
     assert not stopping.is_alive()
     again = start(gate=Gate())
     assert again.record(image.id).state == "done"

@@ -35,24 +35,26 @@ def test_received_is_accepted_and_refused() -> None:
 
 def test_a_snapshot_is_conserved_while_threads_count() -> None:
     measures, _ = made()
-    stop = threading.Event()
+    stop, counting = threading.Event(), threading.Event()
 
     def count() -> None:
         while not stop.is_set():
             measures.accepted()
             measures.refused("no_room")
+            counting.set()
 
     threads = [threading.Thread(target=count) for _ in range(3)]
     for thread in threads:
         thread.start()
     try:
+        assert counting.wait(60)
         for _ in range(300):
             told = measures.snapshot()
             assert told.received == told.accepted + sum(told.refused_by.values())
     finally:
         stop.set()
         for thread in threads:
-            thread.join(10)
+            thread.join(60)
     told = measures.snapshot()
     assert told.accepted == told.refused > 0
 

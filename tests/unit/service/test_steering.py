@@ -111,7 +111,7 @@ def test_all_failed_go_back_as_room_comes_and_uploads_still_find_some(start: Sta
         fail(service, images, 2)
     service.steering.pause()
     assert service.retries.retry_all() == 10
-    service.until(lambda: service.status().queue.buffered == 2)
+    service.until(lambda: (service.status().queue.buffered, service.status().retrying.images) == (2, 2))
     take(service, images["tiny"])
     take(service, images["tiny"])
     told = service.status()
