@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from serving import PATIENT, SAMPLES, Server, wait_for
 
 OpenPage = Callable[..., Page]
-SLOW_BYTES_PER_S = 400_000
+SLOW_BYTES_PER_S = 200_000  # so that what is on its way stays so until it was looked at
 
 
 def drop(page: Page, paths: list[Path], onto: str = "h1") -> None:
@@ -354,12 +354,20 @@ def test_a_tab_in_the_background_and_a_screen_reader_are_told_how_far_it_is(
     field.set_input_files(one)
     headline(page, "Done")
     expect(page).to_have_title("Upload · imgpool")
-    throttle(page, SLOW_BYTES_PER_S)
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route) if route.request.method == "PATCH" else route.continue_()
+
+    page.route("**/api/uploads/*", hold)
     field.set_input_files([two, three])
     expect(page).to_have_title("1 of 3 · Upload · imgpool")
     expect(icon).to_have_attribute("href", re.compile("^data:image/svg.*stroke-dasharray"))
     page.clock.fast_forward(20_000)
     wait_for(lambda: page.evaluate("window.said.at(-1)") == "1 of 3 done", "it to be said now and then")
+    for route in held:
+        route.continue_()
+    page.unroute("**/api/uploads/*")
     headline(page, "All 3 done")
     expect(page).to_have_title("Upload · imgpool")
     expect(icon).to_have_attribute("href", plain)
@@ -445,11 +453,13 @@ def test_a_server_killed_in_the_middle_costs_time_and_no_click(
     server.start()
     try:
         page = open_page(server.url)
+        throttle(page, 5_000_000)  # a dozen seconds for all of them: the kill meets it
         drop(page, files)
         wait_for(lambda: server.get("/api/status")["counts"]["done"] >= 10, "the first ones")
         server.kill()
         untimed = "sent · no connection to the server"  # neither speed nor time left
         expect(page.locator("[data-total=detail]")).to_contain_text(untimed)
+        throttle(page, -1)
         server = Server(tmp_path / "data", *options)
         server.start()
         expect(page.locator("[data-total=headline]")).to_have_text("All 60 done")

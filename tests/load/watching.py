@@ -43,7 +43,7 @@ def crowd(server: Server, photo: Path, clients: int, kinds: str, *options: str) 
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
-def outcome(running: subprocess.Popen[str], timeout_s: float = 120) -> dict[str, Any]:
+def outcome(running: subprocess.Popen[str], timeout_s: float = 300) -> dict[str, Any]:
     """What became of a crowd."""
     told, _ = running.communicate(timeout=timeout_s)
     assert running.returncode == 0, told
