@@ -17,7 +17,6 @@ import psycopg
 
 from serving import WAIT_S, Server, wait_for
 
-LEASE_S = 3.0
 STATES = ("queued", "processing", "done", "failed")
 
 
@@ -31,7 +30,7 @@ class Site:
         self, directory: Path, *, webs: int = 2, workers: int = 2, processes: int = 1, **settings: object
     ) -> None:
         self._directory = directory
-        given = {"lease_s": LEASE_S, "workers": processes, "disk_floor_bytes": 0, "drain_timeout_s": 5, **settings}
+        given = {"workers": processes, "disk_floor_bytes": 0, "drain_timeout_s": 5, **settings}
         self.env = {f"IMGPOOL_{name.upper()}": str(value) for name, value in given.items()}
         self.webs = [self._web(number) for number in range(webs)]
         self.workers = [self._worker(number) for number in range(workers)]
@@ -117,6 +116,11 @@ class Witness:
                     WHEN (NEW.state IN ('done', 'failed')) EXECUTE FUNCTION ended();
                 CREATE TRIGGER took AFTER UPDATE ON room FOR EACH ROW EXECUTE FUNCTION took();
             """)
+
+    def end_leases(self) -> None:
+        """As if those who process an image had been silent for as long as a lease lasts."""
+        with psycopg.connect(self._url, autocommit=True) as connection:
+            connection.execute("UPDATE images SET lease_until = clock_timestamp() WHERE state = 'processing'")
 
     def ends(self) -> list[tuple[str, str]]:
         """(image ID, state), one for each time that an image ended."""

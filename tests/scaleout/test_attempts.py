@@ -138,7 +138,7 @@ def test_an_acceptance_of_which_nobody_knew_is_taken_back(
     with pytest.raises(StoreError):
         host.settle()
     proxy.back()
-    limit = time.monotonic() + 20
+    limit = time.monotonic() + 120
     while look(database).queued:
         assert time.monotonic() < limit
         with suppress(StoreError):

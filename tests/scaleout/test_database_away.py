@@ -26,6 +26,7 @@ from servers.postgresql import PostgreSQL
 from servers.redis import Redis
 from serving import wait_for
 
+WAIT_S = 120.0  # no test waits this long unless it fails
 SLACK_S = 3.0  # of a machine that is busy with something else
 
 
@@ -36,6 +37,7 @@ def refused_after_s(action: Callable[[], object]) -> float:
     return time.monotonic() - began
 
 
+@pytest.mark.alone  # it takes no longer than it may
 def test_a_stopped_database_keeps_no_thread_for_long_and_is_found_again(
     postgresql: PostgreSQL, database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -51,7 +53,7 @@ def test_a_stopped_database_keeps_no_thread_for_long_and_is_found_again(
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(30)
+            thread.join(WAIT_S)
         assert len(took) == 32
         assert max(took) < CONNECT_S + SLACK_S
         assert refused_after_s(store.counts) < CONNECT_S + SLACK_S
@@ -62,11 +64,11 @@ def test_a_stopped_database_keeps_no_thread_for_long_and_is_found_again(
         with suppress(StoreError):
             assert store.counts().accepted == 1
             break
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < WAIT_S
     assert time.monotonic() - began < CONNECT_S + SLACK_S, "it was away for longer than the database"
-    assert [message[:40] for message in caplog.messages if "refused" in message] == [
-        "the database is away: connection failed:"
-    ], "the reason, once"
+    told = [message[:40] for message in caplog.messages if "refused" in message]
+    assert set(told) == {"the database is away: connection failed:"}
+    assert len(told) < 5, "the reason, and not by each of them (by two, who noticed it in the same moment)"
     assert caplog.messages[-1] == "the database is back"
     # Connections that were cut while nobody used them cost nobody anything.
     postgresql.stop(signal.SIGQUIT)
@@ -75,6 +77,7 @@ def test_a_stopped_database_keeps_no_thread_for_long_and_is_found_again(
     look(database)
 
 
+@pytest.mark.alone  # it takes no longer than it may
 def test_a_frozen_database_is_given_up(postgresql: PostgreSQL, database: Database) -> None:
     store = PostgresRecords(database, worker="w", lease_s=15)
     store.add(new_image(1))
@@ -84,8 +87,12 @@ def test_a_frozen_database_is_given_up(postgresql: PostgreSQL, database: Databas
         assert refused_after_s(lambda: store.add(new_image(2))) < ANSWER_S + CONNECT_S + SLACK_S
     finally:
         postgresql.thaw()
-    time.sleep(1)
-    assert store.counts().accepted in (1, 2)
+    limit = time.monotonic() + WAIT_S
+    while True:
+        with suppress(StoreError):
+            assert store.counts().accepted in (1, 2)
+            break
+        assert time.monotonic() < limit
     look(database)
 
 
@@ -177,13 +184,14 @@ def test_an_outage_takes_no_image_from_those_who_process_it(postgresql: PostgreS
     back = time.monotonic()
     found = Expired(0, 0, 0)
     while found.requeued == 0:
-        assert time.monotonic() - back < 20
+        assert time.monotonic() - back < WAIT_S
         with suppress(StoreError):
             found = leftovers.expire(2.0, max_attempts=3)
     assert time.monotonic() - back > 0.5, "nobody had the time to extend a lease"
     look(database)
 
 
+@pytest.mark.alone  # it takes no longer than it may
 def test_a_change_that_another_one_blocks_is_given_up(database: Database, database_url: str) -> None:
     store = PostgresRecords(database, worker="w", lease_s=15)
     store.add(new_image(1))
@@ -200,7 +208,7 @@ def test_many_processes_make_the_tables_at_once(database_url: str) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(WAIT_S)
     for database in databases:
         assert look(database).accepted == 0
         database.close()

@@ -72,11 +72,16 @@ def test_an_upload_goes_on_at_another_host(
         Site(tmp_path, workers=1, **shared) as site,
         balanced(tmp_path / "nginx", [web.port for web in site.webs]) as (url, log),
     ):
+        hold = tmp_path / "hold"
+        hold.touch()
+        monkeypatch.setenv("HOLD_AT", str(4 * CHUNK_BYTES))
+        monkeypatch.setenv("HOLD_FILE", str(hold))
         client = Client("node", str(CLIENTS / "upload.mjs"), str(packages), f"{url}/api/uploads", str(file))
-        wait_for(lambda: stored(client) >= 4 * CHUNK_BYTES, "a part of it to be stored", WAIT_S)
+        wait_for(lambda: "holds" in client.lines, "a part of it to be stored", WAIT_S)
         first = Counter(line.split()[2] for line in log.read_text().splitlines() if line.startswith("PATCH 204"))
         site.webs[0].kill()
         at_the_kill = stored(client)
+        hold.unlink()
         image_id = client.image_id()
         assert at_the_kill < file.stat().st_size // 2, "it was on its way"
         assert set(first) == {f"127.0.0.1:{web.port}" for web in site.webs}, "both hosts had a part of it"

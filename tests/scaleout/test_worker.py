@@ -60,7 +60,7 @@ def tried(web: Server, image_id: str) -> tuple[str, int]:
 def test_an_image_that_takes_its_workers_with_it_fails_and_a_stuck_decoder_is_killed(
     tmp_path: Path, redis: Redis, database_url: str, shared: str, witness: Witness
 ) -> None:
-    settings = {"broker": redis.url, "database": database_url, "files": shared, "job_timeout_s": 4, "lease_s": 2}
+    settings = {"broker": redis.url, "database": database_url, "files": shared, "job_timeout_s": 8, "lease_s": 5}
     with Site(tmp_path, webs=1, workers=1, max_attempts=2, **settings) as site:
         witness.watch()
         (web,), (worker,) = site.webs, site.workers
@@ -74,6 +74,8 @@ def test_an_image_that_takes_its_workers_with_it_fails_and_a_stuck_decoder_is_ki
             web.steer(paused=True)  # until the new process' decoder can be stopped, too
             (process,) = pool_processes(worker)
             process.kill()  # as the system does when memory runs out
+            process.wait(WAIT_S)
+            witness.end_leases()
             wait_for(lambda: ready(web, worker, process), "a new pool process")  # noqa: B023 - called at once
             if attempt == 1:
                 stop_decoder(worker)
@@ -84,7 +86,7 @@ def test_an_image_that_takes_its_workers_with_it_fails_and_a_stuck_decoder_is_ki
         decoder = stop_decoder(worker)
         stuck = web.upload(photo(640, 480))[1]["images"][0]["id"]
         wait_for(lambda: state(web, stuck) == "failed", "the time limit")
-        assert "longer than the limit of 4 s" in web.get(f"/api/images/{stuck}")["error"]
+        assert "longer than the limit of 8 s" in web.get(f"/api/images/{stuck}")["error"]
         assert not decoder.is_running()
         assert web.get(f"/api/images/{stuck}")["attempts"] == 1
         fine = web.upload(photo(640, 480))[1]["images"][0]["id"]
@@ -195,10 +197,10 @@ def test_a_pool_process_that_begins_while_the_database_is_away_waits_for_it(
 
 
 def test_a_cold_shutdown_leaves_what_is_under_way_to_others(
-    tmp_path: Path, redis: Redis, database_url: str, shared: str
+    tmp_path: Path, redis: Redis, database_url: str, shared: str, witness: Witness
 ) -> None:
     """SIGQUIT, as Celery knows it."""
-    settings = {"broker": redis.url, "database": database_url, "files": shared, "lease_s": 2}
+    settings = {"broker": redis.url, "database": database_url, "files": shared, "lease_s": 5}
     with Site(tmp_path, webs=1, workers=2, **settings) as site:
         (web,), (worker, other) = site.webs, site.workers
         stop_decoder(worker)
@@ -214,5 +216,6 @@ def test_a_cold_shutdown_leaves_what_is_under_way_to_others(
         decoders(idle)[0].resume()
         busy.process.send_signal(signal.SIGQUIT)
         busy.process.wait(WAIT_S)
+        witness.end_leases()
         wait_for(lambda: state(web, image_id) == "done", "the other worker")
         assert web.get(f"/api/images/{image_id}")["attempts"] == 2
