@@ -32,7 +32,7 @@ class Uploads:
 
     def __init__(self, folder: Path, seed: int) -> None:
         self._chance = random.Random(seed)
-        options = ("--workers", "1", "--job-timeout-s", "10", "--job-memory-bytes", "512MiB", "--read-timeout-s", "2")
+        options = ("--workers", "1", "--job-timeout-s", "60", "--job-memory-bytes", "512MiB", "--read-timeout-s", "2")
         self._server = Server(folder / "data", *options)
         self._server.start()
         self._gunicorn = self._server.gunicorn_process()
@@ -103,7 +103,7 @@ class Uploads:
         return "\r\n".join((*fixed, *lines, "", "")).encode()
 
     def _ask(self, request: bytes) -> bytes:
-        with closing(socket.create_connection(("127.0.0.1", self._server.port), timeout=30)) as sock:
+        with closing(socket.create_connection(("127.0.0.1", self._server.port), timeout=120)) as sock:
             try:
                 sock.sendall(request)
                 sock.shutdown(socket.SHUT_WR)

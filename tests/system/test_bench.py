@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from serving import END_S, SAMPLES, lives, wait_for
+from serving import END_S, SAMPLES, WAIT_S, lives, wait_for
 
 pytestmark = pytest.mark.alone
 
@@ -25,7 +25,7 @@ def test_the_parts_and_their_ratios(tmp_path: Path) -> None:
         [*COMMAND, *map(str, files), "--count", "6", "--json"],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
         cwd=tmp_path,
     )
@@ -64,7 +64,7 @@ def test_the_parts_and_their_ratios(tmp_path: Path) -> None:
     [(["/nowhere.jpg"], "'/nowhere.jpg' cannot be read"), ([str(SAMPLES / "README.md")], "none of these files")],
 )
 def test_what_cannot_be_measured_is_said(files: list[str], said: str) -> None:
-    done = subprocess.run([*COMMAND, *files], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([*COMMAND, *files], capture_output=True, text=True, timeout=WAIT_S, check=False)
     assert done.returncode == 2
     assert said in done.stderr
 

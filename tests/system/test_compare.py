@@ -12,7 +12,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from serving import SAMPLES
+from serving import SAMPLES, WAIT_S
 
 pytestmark = pytest.mark.alone
 
@@ -24,7 +24,7 @@ def test_three_servers_under_the_same_flood(tmp_path: Path) -> None:
     options = ["--factors", "12", "--hold-s", "1", "--follow-s", "1", "--memory-bytes", "384MiB", "-o", str(out)]
     photo = ["--images", str(SAMPLES / "mountain-lake.jpg")]
     done = subprocess.run(
-        [*COMMAND, *options, *photo], capture_output=True, text=True, timeout=180, check=False, cwd=tmp_path
+        [*COMMAND, *options, *photo], capture_output=True, text=True, timeout=400, check=False, cwd=tmp_path
     )
     assert done.returncode == 0, done.stdout + done.stderr
     result = json.loads((out / "compare.json").read_text())
@@ -68,7 +68,7 @@ def test_three_servers_under_the_same_flood(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_compared_is_said_in_one_line(options: list[str], said: str) -> None:
-    done = subprocess.run([*COMMAND, *options], capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run([*COMMAND, *options], capture_output=True, text=True, timeout=WAIT_S, check=False)
     assert done.returncode == 2
     assert said in done.stderr
     assert done.stderr.count("\n") == 1

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from serving import END_S, SAMPLES, Server, wait_for
+from serving import END_S, SAMPLES, WAIT_S, Server, wait_for
 
 PHOTO = SAMPLES / "mountain-lake.jpg"
 
@@ -36,7 +36,9 @@ def test_a_double_makes_the_variants_of_what_it_accepts(tmp_path: Path, name: st
         assert status == 202
         good = answer["images"][0]["id"]
         form = ["curl", "-sSf", "-F", f"file=@{SAMPLES / 'hostile/truncated.jpg'}", f"{server.url}/api/images"]
-        bad = json.loads(subprocess.run(form, check=True, capture_output=True, timeout=30).stdout)["images"][0]["id"]
+        bad = json.loads(subprocess.run(form, check=True, capture_output=True, timeout=WAIT_S).stdout)["images"][0][
+            "id"
+        ]
 
         wait_for(lambda: state(server, good) == "done", "the photo to be done")
         wait_for(lambda: state(server, bad) == "failed", "the damaged photo to fail")
@@ -74,6 +76,6 @@ def test_a_flood_kills_the_thread_per_upload_at_its_memory_limit(tmp_path: Path)
 
 def test_a_memory_limit_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
     command = double("thread_per_upload", tmp_path, "--memory-bytes", "lots").command
-    run = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    run = subprocess.run(command, capture_output=True, text=True, timeout=WAIT_S)
     assert run.returncode == 2
     assert "--memory-bytes: 'lots' is not allowed; allowed: bytes, as 67108864 or 64MiB" in run.stderr

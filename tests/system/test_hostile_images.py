@@ -23,13 +23,14 @@ from imgpool.imaging.model import Limits
 from imgpool.imaging.recipe import parse_recipe
 from imgpool.imaging.sandbox import InChild
 from imgpool.pool import Context
-from serving import SAMPLES, Server
+from serving import SAMPLES, WAIT_S, Server
 
 pytestmark = pytest.mark.alone
 
-TIMEOUT_S = 10.0
+TIMEOUT_S = 60.0  # a stop, on a machine that others use as well; what counts is the CPU time
+CPU_LIMIT_S = 5.0
 MEMORY = 512 * 2**20
-SHOWN_MS = 100  # what a header may cost the web process, on a machine that others use as well
+SHOWN_MS = 100  # of CPU time: what a header may cost the web process
 RECIPE = parse_recipe("large=fit:1600x1600,thumb=fit:256x256")
 
 
@@ -57,6 +58,10 @@ class Sandbox:
             return str(error)
         finally:
             into.rmdir()  # fails when anything is left in it
+
+    def cpu_s(self) -> float:
+        """CPU seconds of the child so far."""
+        return sum(psutil.Process(self.child.pid).cpu_times()[:2])
 
 
 @pytest.fixture(scope="module")
@@ -86,19 +91,18 @@ def test_each_in_the_sandbox(sandbox: Sandbox, tmp_path: Path, name: str) -> Non
     hostile = HOSTILE[name]
     content = hostile.make()
     (tmp_path / "file").write_bytes(content)
-    began = time.perf_counter()
+    began = time.thread_time()
     status = refusal(tmp_path / "file")
-    header_ms = 1000 * (time.perf_counter() - began)
+    header_ms = 1000 * (time.thread_time() - began)
     assert header_ms < SHOWN_MS + len(content) / 1e6  # reading the file for `sniff` is this test's own
     assert status == (hostile.ends if isinstance(hostile.ends, int) else None)
 
-    before = sandbox.child.pid
-    began = time.monotonic()
+    before, began = sandbox.child.pid, sandbox.cpu_s()
     said = sandbox(content)
-    took = time.monotonic() - began
     assert sandbox.child.pid == before, f"it cost a decoder: {said}"
-    assert took < TIMEOUT_S / 2, f"it came near the time limit: {took:.1f} s"
-    print(f"\n{name}: {len(content):,} bytes, header {header_ms:.1f} ms, {took:.2f} s: {said}")
+    took = sandbox.cpu_s() - began
+    assert took < CPU_LIMIT_S, f"it took {took:.1f} s of CPU"
+    print(f"\n{name}: {len(content):,} bytes, header {header_ms:.1f} ms, {took:.2f} s of CPU: {said}")
     if isinstance(hostile.ends, str):
         assert hostile.ends in said
     assert said == "done" or said.endswith(".")
@@ -125,7 +129,7 @@ def test_the_server_takes_them_all_and_lives(tmp_path: Path) -> None:
     """All of them at once in one form, then each status and reason; the next good picture is done."""
     contents = {name: hostile.make() for name, hostile in HOSTILE.items()}
     contents = {name: content for name, content in contents.items() if len(content) < 5_000_000}
-    options = ("--workers", "2", "--job-timeout-s", "10", "--job-memory-bytes", "512MiB")
+    options = ("--workers", "2", "--job-timeout-s", str(TIMEOUT_S), "--job-memory-bytes", "512MiB")
     with Server(tmp_path / "data", *options) as server:
         children = {process.pid for process in server.family()}
         answer = upload_form(server, contents)
@@ -167,7 +171,7 @@ def upload_form(server: Server, contents: dict[str, bytes]) -> Any:
         f"POST /api/images HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\nConnection: close\r\n"
         f"Content-Type: multipart/form-data; boundary={edge}\r\n\r\n"
     )
-    with closing(socket.create_connection(("127.0.0.1", server.port), timeout=60)) as sock:
+    with closing(socket.create_connection(("127.0.0.1", server.port), timeout=WAIT_S)) as sock:
         sock.sendall(head.encode() + body)
         answer = b"".join(iter(lambda: sock.recv(65536), b""))
     return json.loads(answer.split(b"\r\n\r\n", 1)[1])

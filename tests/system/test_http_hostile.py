@@ -21,7 +21,6 @@ from rawhttp import connect
 from serving import Server, wait_for
 
 PHOTO = photo(320, 240)
-READ_TIMEOUT_S = 0.5
 HOST = b"Host: 127.0.0.1\r\n"
 CHUNKED = b"Transfer-Encoding: chunked\r\n"
 CLOSE = b"Connection: close\r\n"
@@ -31,7 +30,7 @@ MIB = 1024 * 1024
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     data = tmp_path_factory.mktemp("hostile") / "data"
-    options = ("--workers", "1", "--isolation", "thread", "--read-timeout-s", str(READ_TIMEOUT_S))
+    options = ("--workers", "1", "--isolation", "thread")
     with Server(data, *options, "--queue-capacity", "128") as server:
         yield server
         server.stop()
@@ -106,10 +105,8 @@ BODIES: dict[str, tuple[bytes, int]] = {
     "a size with 0x": (post(b"0x5\r\nabcde\r\n0\r\n\r\n", CHUNKED), 400),
     "a size with an underscore": (post(b"1_0\r\n" + b"a" * 16 + b"\r\n0\r\n\r\n", CHUNKED), 400),
     "a size of 100,000 digits": (post(b"5" * 100_000, CHUNKED), 400),
-    "a size of 80 bits and then silence": (post(b"f" * 20 + b"\r\nabc", CHUNKED), 408),
     "an extension without end": (post(b"5;" + b"a" * 300_000, CHUNKED), 400),
     "a chunk longer than its size": (post(b"5\r\nabcdefgh\r\n0\r\n\r\n", CHUNKED), 400),
-    "line ends without CR": (post(b"5\nabcde\n0\n\n", CHUNKED), 408),
     "trailers without end": (post(chunks(PHOTO, end=b"0\r\n" + b"X-A: b\r\n" * 200_000), CHUNKED), 400),
     "a length in a trailer": (post(chunks(PHOTO, end=b"0\r\nContent-Length: 5\r\n\r\n"), CHUNKED), 400),
     "no length": (post(b""), 400),
@@ -143,6 +140,25 @@ BODIES: dict[str, tuple[bytes, int]] = {
 def test_bodies_and_their_lengths(server: Server, case: str) -> None:
     sent, expected = BODIES[case]
     assert statuses(talk(server, sent)) == [expected]
+
+
+SILENCES: dict[str, bytes] = {
+    "a size of 80 bits": post(b"f" * 20 + b"\r\nabc", CHUNKED),
+    "line ends without CR": post(b"5\nabcde\n0\n\n", CHUNKED),
+    "TLS": b"\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03" + b"\0" * 160,
+}
+
+
+def test_what_is_not_ended_gets_its_408_when_nothing_follows(tmp_path: Path) -> None:
+    options = ("--workers", "1", "--isolation", "thread", "--read-timeout-s", "0.5")
+    with Server(tmp_path / "data", *options) as impatient:
+        for case, sent in SILENCES.items():
+            assert statuses(talk(impatient, sent)) == [408], case
+        told = impatient.get("/api/status")
+        assert told["pool"]["queue"]["reserved"] == 0
+        assert list((impatient.data_dir / "originals").iterdir()) == []
+        impatient.stop()
+        assert not [line for line in impatient.log if "Traceback" in line]
 
 
 def test_a_body_shorter_than_announced_is_incomplete_and_nothing_of_it_is_kept(server: Server) -> None:
@@ -271,7 +287,6 @@ REQUESTS: dict[str, tuple[bytes, list[int]]] = {
     "HTTP/0.9": (b"GET /healthz\r\n\r\n", [400]),
     "HTTP/2 without asking": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", [400]),
     "HTTP/3.7": (get(b"/healthz").replace(b"HTTP/1.1", b"HTTP/3.7"), [400]),
-    "TLS": (b"\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03" + b"\0" * 160, [408]),
     "every byte there is": (bytes(range(256)) * 40, [400]),
     "a method in small letters": (get(b"/healthz").replace(b"GET", b"get", 1), [400]),
     "a method of 5 KB": (get(b"/").replace(b"GET", b"A" * 5000, 1), [414]),

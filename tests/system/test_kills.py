@@ -17,7 +17,7 @@ import pytest
 
 from ledger import Ledger
 from pictures import photo
-from serving import Server, lives, wait_for
+from serving import WAIT_S, Server, lives, wait_for
 
 CLIENTS = 4
 FAULTY = str(Path(__file__).parent.parent / "faulty_server.py")
@@ -53,7 +53,7 @@ class Load:
     def end(self) -> None:
         self._stop.set()
         for thread in self._threads:
-            thread.join(30)
+            thread.join(WAIT_S)
 
 
 @pytest.fixture
@@ -74,15 +74,18 @@ def test_nothing_is_lost_when_the_server_is_killed(tmp_path: Path, kills: int) -
         starts.append(time.monotonic() - asked)
         if number:
             ledger.check_recovered()
+        before = len(ledger.answered)
         load = Load(server, ledger, number * CLIENTS)
-        time.sleep(moments.uniform(0.05, 0.7))
+        if number % 5:  # else at any moment: perhaps nothing was accepted yet
+            wait_for(lambda: len(ledger.answered) > before, "a first answer")  # noqa: B023 - called at once
+        time.sleep(moments.uniform(0.0, 0.6))
         server.kill()  # also waits until no process of it is left
         load.end()
         counts = ledger.check_dead()
         found["with images queued"] += counts["queued"] > 0
         found["with images processing"] += counts["processing"] > 0
     with Server(ledger.data_dir, *OPTIONS) as server:
-        server.wait_until_settled(120)
+        server.wait_until_settled()
     counts = ledger.check_settled()
     assert counts["failed"] == 0
     assert counts["done"] == counts["accepted"] >= len(ledger.answered) > 0
@@ -116,7 +119,7 @@ def test_nothing_is_lost_when_the_gunicorn_process_alone_is_killed(tmp_path: Pat
             counts = server.get("/api/status")["counts"]
             assert counts["accepted"] == sum(counts[state] for state in ("queued", "processing", "done", "failed"))
         load.end()
-        server.wait_until_settled(120)
+        server.wait_until_settled()
     counts = ledger.check_settled()
     assert counts["failed"] == 0
     assert counts["done"] == counts["accepted"] >= len(ledger.answered) > 0
@@ -136,7 +139,7 @@ def test_nothing_is_lost_when_decoder_children_are_killed(tmp_path: Path, kills:
                 moments.choice(server.gunicorn_process().children()).send_signal(signal.SIGKILL)
                 hit += 1
         load.end()
-        counts = server.wait_until_settled(120)
+        counts = server.wait_until_settled()
         assert counts["failed"] == 0
         assert counts["done"] == counts["accepted"] >= len(ledger.answered) > 0
         assert server.upload(photo())[0] == 202

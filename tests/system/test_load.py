@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from serving import SAMPLES, Server
+from serving import SAMPLES, WAIT_S, Server
 
 pytestmark = pytest.mark.alone
 
@@ -28,7 +28,7 @@ def run(*arguments: str, status: int = 0, **env: str) -> subprocess.CompletedPro
         [*IMGPOOL, "load", *arguments],
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=WAIT_S,
         env={**os.environ, **env},
         check=False,
     )
@@ -89,7 +89,7 @@ def test_users_of_every_kind_at_once(server: Server) -> None:
 
 
 def test_users_who_wait_for_their_image_never_meet_a_full_queue(server: Server) -> None:
-    result = result_of(server, "--users", "3", "--until-done", "--hold-s", "1", *PHOTOS)
+    result = result_of(server, "--users", "3", "--until-done", "--hold-s", "2", *PHOTOS)
     assert result["answers"]["refused"] == 0
     assert result["ended"]["done"] == result["uploads"]["due"] > 3
     assert max(each["queue"] for each in result["server"]) <= 3
@@ -119,7 +119,7 @@ def test_on_a_terminal_one_line_is_rewritten(server: Server) -> None:
                 shown += os.read(main, 4096)
             except OSError:  # the other end is closed
                 break
-        assert process.wait(60) == 0
+        assert process.wait(WAIT_S) == 0
     os.close(main)
     assert shown.count(b"\r") > 3
     assert b"accepted" in shown
@@ -131,7 +131,7 @@ def test_ctrl_c_ends_the_test_and_tells_what_was_measured(server: Server) -> Non
         assert process.stderr is not None
         process.stderr.readline()  # it has begun
         process.send_signal(signal.SIGINT)
-        out, _ = process.communicate(timeout=60)
+        out, _ = process.communicate(timeout=WAIT_S)
     assert process.returncode in (0, 1)  # 1 when it was so early that nothing had an answer
     assert "interrupted after" in out
     assert re.search(r"^client .*the bottleneck", out, re.MULTILINE | re.IGNORECASE)  # or not: as the machine is loaded
@@ -180,6 +180,10 @@ from imgpool.load.locustfile import *
 
 
 class Photographer(PoliteUser):
+    def on_start(self):  # each at least once, however few there is time for
+        self.look()
+        self.upload_a_picture()
+
     @task
     def look(self):
         connection = self.session.target.connect()
@@ -194,7 +198,7 @@ def test_locusts_own_command_with_a_locustfile_that_extends_ours(server: Server,
     command = [sys.executable, "-m", "locust", "-f", str(tmp_path / "locustfile.py"), "-H", server.url]
     options = ["--headless", "-u", "2", "-r", "10", "-t", "2s", "--images", str(SAMPLES / "city.webp"), "--"]
     done = subprocess.run(
-        [*command, *options, "Photographer"], capture_output=True, text=True, timeout=60, cwd=tmp_path, check=False
+        [*command, *options, "Photographer"], capture_output=True, text=True, timeout=WAIT_S, cwd=tmp_path, check=False
     )
     assert "looked at the status page" in done.stdout + done.stderr
     assert "/api/images (polite)" in done.stdout + done.stderr, "in Locust's own statistics"
@@ -204,4 +208,4 @@ def test_locusts_own_command_with_a_locustfile_that_extends_ours(server: Server,
 
 def test_the_service_never_loads_gevent() -> None:
     code = "import sys, imgpool.cli, imgpool.web, imgpool.server.application; sys.exit('gevent' in sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=WAIT_S)

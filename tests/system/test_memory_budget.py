@@ -45,7 +45,7 @@ class Peak:
 
     def end(self) -> None:
         self._stop.set()
-        self._thread.join(20)
+        self._thread.join(60)
 
 
 def test_giants_and_small_images_stay_inside_the_budget(tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_giants_and_small_images_stay_inside_the_budget(tmp_path: Path) -> None:
         for seed in range(30):
             ids["small"].append(server.upload(photo(800, 600, seed=seed % 8))[1]["images"][0]["id"])
             waiting = max(waiting, server.get("/api/status")["pool"]["memory"]["waiting"])
-        counts = server.wait_until_settled(120)
+        counts = server.wait_until_settled(300)
         peak.end()
         assert (counts["done"], counts["failed"]) == (34, 0)
         waits = {kind: [server.get(f"/api/images/{image_id}")["wait_s"] for image_id in ids[kind]] for kind in ids}
@@ -106,7 +106,7 @@ def test_the_estimate_is_not_below_what_a_child_takes(
     try:
         child.start()
         peak_of = f"/proc/{child.pid}/status"
-        child.process(original, into, timeout_s=60, cancelled=Context())
+        child.process(original, into, timeout_s=300, cancelled=Context())
         lines = Path(peak_of).read_text().splitlines()
     finally:
         child.close()

@@ -13,7 +13,7 @@ from imgpool.config import Settings
 from imgpool.service import Service
 from imgpool.web import create_app
 from pictures import photo
-from serving import Server
+from serving import WAIT_S, Server
 
 CONFIGURATION = """
 hooks = "hooks"
@@ -79,7 +79,7 @@ def test_answers_are_as_described(tmp_path: Path) -> None:
             ],
             capture_output=True,
             text=True,
-            timeout=180,
+            timeout=400,
             check=False,
             cwd=tmp_path,
         )
@@ -94,5 +94,5 @@ def begin(server: Server) -> str:
     """Begin a resumable upload; returns its ID."""
     headers = {"Tus-Resumable": "1.0.0", "Upload-Length": "1000000"}
     request = urllib.request.Request(f"{server.url}/api/uploads", headers=headers, method="POST")
-    with urllib.request.urlopen(request, timeout=30) as answer:
+    with urllib.request.urlopen(request, timeout=WAIT_S) as answer:
         return str(answer.headers["Location"]).split("/")[-1]

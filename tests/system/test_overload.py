@@ -65,7 +65,7 @@ def test_a_thousand_clients_at_once(tmp_path: Path, picture: Path) -> None:
         # How long exactly is no matter of a shared machine; that nobody waits for a thread or for another client is.
         assert told["refusal_s"]["p99"] < 2
         assert percentile(seen.status_s, 0.99) < 2
-        wait_for(lambda: process.num_fds() <= before[1], "the sockets to be closed", 30)
+        wait_for(lambda: process.num_fds() <= before[1], "the sockets to be closed")
         assert process.num_threads() == before[0]
         assert {each.name for each in (data_dir / "originals").iterdir()} == {
             image["id"] for image in server.get("/api/images?limit=200")["images"]
@@ -96,16 +96,17 @@ def test_browsers_in_a_crowd_read_their_answers(tmp_path: Path, picture: Path) -
         pages = [browser.new_page() for _ in range(2)]
         for page in pages:
             page.goto(server.url)
+        server.steer(paused=True)  # so that it stays full, however long the browsers take
         running = crowd(server, picture, 500, "waits,regardless", "--rate", "250")
         wait_for(lambda: server.get("/api/status")["reason"] == "no_room", "the queue to be full")
         statuses = [status for page in pages for status in page.evaluate(fetches, 30)]
         told = outcome(running)
+        server.steer(paused=False)
         browser.close()
         print(
             f"\n60 uploads of Chromium in a crowd of 500: { ({each: statuses.count(each) for each in set(statuses)}) }"
         )
-        assert set(statuses) <= {503, 415}, "415: it got a place, but zeros are no picture"
-        assert 503 in statuses
+        assert statuses == [503] * 60
         assert sum(told["by"].values()) == 500
         assert all(kind.endswith((" 202", " 503")) for kind in told["by"])
         server.wait_until_settled()

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from serving import SAMPLES, Server
+from serving import SAMPLES, WAIT_S, Server
 
 LARGE = {
     "aurora.avif": (1600, 1067, "jpeg"),
@@ -48,7 +48,7 @@ def after(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, di
     with Server(tmp_path_factory.mktemp("samples") / "data") as server:
         form = [part for path in files for part in ("-F", f"file=@{path}")]
         done = subprocess.run(
-            ["curl", "-sS", *form, f"{server.url}/api/images"], capture_output=True, timeout=60, check=True
+            ["curl", "-sS", *form, f"{server.url}/api/images"], capture_output=True, timeout=WAIT_S, check=True
         )
         answer = json.loads(done.stdout)
         assert len(answer["images"]) + len(answer["refused"]) == len(files)
@@ -116,5 +116,5 @@ def test_pictures_are_upright_and_in_their_colours(after: Any) -> None:
 
 
 def fetch(server: Server, url: str) -> Image.Image:
-    with urllib.request.urlopen(server.url + url, timeout=30) as answer:
+    with urllib.request.urlopen(server.url + url, timeout=WAIT_S) as answer:
         return Image.open(io.BytesIO(answer.read()))
