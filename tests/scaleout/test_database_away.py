@@ -104,6 +104,7 @@ def refused(service: Service) -> bool:
     return False
 
 
+@pytest.mark.alone
 def test_while_it_is_away_one_finds_out_and_the_others_are_refused_at_once(
     postgresql: PostgreSQL, database: Database
 ) -> None:
@@ -148,12 +149,13 @@ def test_who_asks_for_a_place_while_it_has_much_to_do_is_told_so(
             assert told.value.retry_after_s
             with pytest.raises(StoreFailed, match="more to do than it can"):
                 service.admit_at_once()
-        wait_for(lambda: not refused(service), "the next moment", 2)
+        wait_for(lambda: not refused(service), "the next moment")
         service.admit().discard()
     finally:
         service.stop(10)
 
 
+@pytest.mark.alone
 def test_the_door_waits_for_no_database(
     settings: Callable[..., Settings], database_url: str, shared: str, redis: Redis, postgresql: PostgreSQL
 ) -> None:

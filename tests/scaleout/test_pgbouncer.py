@@ -61,6 +61,7 @@ def test_two_processes_with_more_connections_than_the_server_has_for_them(pooled
         database.close()
 
 
+@pytest.mark.alone  # it takes no longer than it may
 def test_a_change_that_another_one_blocks_is_given_up_by_the_server(pooled_url: str, database_url: str) -> None:
     with closing(Database(pooled_url)) as database:
         database.open()
@@ -85,6 +86,7 @@ def test_one_that_sets_no_time_limits_is_refused_in_a_line(pgbouncer: PgBouncer,
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.alone
 def test_when_the_server_behind_it_restarts_it_is_found_again(postgresql: PostgreSQL, pooled_url: str) -> None:
     with closing(Database(pooled_url)) as database:
         database.open()
@@ -103,7 +105,7 @@ def test_when_the_server_behind_it_restarts_it_is_found_again(postgresql: Postgr
             with suppress(StoreError):
                 assert store.counts().accepted == 1
                 break
-            assert time.monotonic() - began < 10
+            assert time.monotonic() - began < 120
             time.sleep(0.05)
         look(database)
 

@@ -21,7 +21,7 @@ from imgpool.scaleout.broker import ANSWER_S, LAST_WORDS_S, QUEUE, Publisher, ma
 from servers.redis import Redis
 from serving import wait_for
 
-SOON_S = 10.0
+SOON_S = 120.0  # no test waits this long unless it fails
 
 
 def queued(redis: Redis) -> list[str]:
@@ -70,7 +70,7 @@ def sent_without_waiting(publisher: Publisher, *image_ids: str) -> None:
     began = time.monotonic()
     for image_id in image_ids:
         publisher.send(image_id)
-    assert time.monotonic() - began < 0.5
+    assert time.monotonic() - began < ANSWER_S, "who waits for a broker that is away waits at least so long"
 
 
 def test_ids_are_sent_in_their_order(redis: Redis, start: Start) -> None:
@@ -105,6 +105,7 @@ def test_a_broker_that_was_killed_gets_what_is_sent_meanwhile(redis: Redis, star
     wait_until_sent(redis, "a", "b")  # what a broker forgets, a sweeper finds
 
 
+@pytest.mark.alone  # it takes no longer than it may
 def test_a_frozen_broker_is_given_up_and_nothing_is_lost(redis: Redis, start: Start) -> None:
     publisher = start(redis)
     sent_without_waiting(publisher, "first")
@@ -132,6 +133,7 @@ def test_with_too_many_waiting_the_newest_are_sent(later: Redis, start: Start, m
     wait_until_sent(later, "c", "d", "e")
 
 
+@pytest.mark.alone
 def test_stopping_sends_what_waits_and_waits_for_nobody(redis: Redis, start: Start) -> None:
     publisher = start(redis)
     sent_without_waiting(publisher, *"abc")

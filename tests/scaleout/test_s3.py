@@ -193,7 +193,7 @@ def test_a_killed_process_leaves_its_local_files_to_the_next(tmp_path: Path) -> 
     mine = Scratch(tmp_path)
     assert len(list(theirs.iterdir())) == 2, "it lives"
     process.kill()
-    process.wait(10)
+    process.wait(60)
     Scratch(tmp_path).close()
     assert not theirs.exists()
     assert mine.path.exists()
@@ -235,7 +235,7 @@ def test_a_store_that_is_away_is_an_os_error_soon(
 def test_an_outage_is_noticed_once_and_uploads_are_refused_before_their_bytes_until_it_is_over(
     swift: Swift, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, how: str
 ) -> None:
-    monkeypatch.setattr(endpoint, "ANSWER_S", 0.3)
+    monkeypatch.setattr(endpoint, "ANSWER_S", 2.0)  # which a busy machine's Swift needs for an answer
     (tmp_path / "file").write_bytes(b"x")
     with closing(S3Files(swift.folder(), tmp_path / "scratch")) as files:
         files.adopt(ID, tmp_path / "file")
@@ -248,7 +248,7 @@ def test_an_outage_is_noticed_once_and_uploads_are_refused_before_their_bytes_un
                 files.free_bytes()
         finally:
             (swift.start if how == "ended" else swift.thaw)()
-        wait_for(lambda: "S3 is back" in caplog.text, "the end of the outage", endpoint.LOOK_S + 5)
+        wait_for(lambda: "S3 is back" in caplog.text, "the end of the outage")
         assert files.free_bytes() > 0
         files.adopt(ID, tmp_path / "file")
     told = [message.split(":")[0] for message in caplog.messages if message.startswith("S3 is")]

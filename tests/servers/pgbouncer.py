@@ -16,11 +16,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from servers.ports import free_port
 from servers.postgresql import PASSWORD, PostgreSQL
-from servers.redis import free_port
 from servers.standing import STANDING
 
-START_S = 20.0
+START_S = 120.0
 PROGRAM = Path("/usr/sbin/pgbouncer")
 DEPLOYED = Path(__file__).parents[2] / "docs" / "deploy" / "pgbouncer.ini"
 
