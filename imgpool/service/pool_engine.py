@@ -1,8 +1,8 @@
 """The pool at work: image IDs in, records of what became of them out.
 
-Owns the worker pool, each worker's processor, the collector thread and the feeder thread. A worker moves an
-image from `queued` to `processing`, makes its variants and puts the outcome on the results channel; the
-collector alone writes `done` and `failed`. Nothing here knows of HTTP.
+Owns the worker pool and each worker's processor. A worker moves an image from `queued` to `processing`, makes its
+variants and puts the outcome on the results channel; the `Collector` writes `done` and `failed`, and what an earlier
+run left comes from the `Feeder`. Nothing here knows of HTTP.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from pathlib import Path
 from imgpool.config import Settings
 from imgpool.errors import DecoderKilled, JobCancelled
 from imgpool.imaging.model import Made
-from imgpool.pool import Context, Event, JobSlot, PoolClosed, PoolStatistics, Result, WorkerPool
+from imgpool.pool import Context, Event, JobSlot, PoolStatistics, WorkerPool
 from imgpool.service.attempt import Attempted, attempt, retried
 from imgpool.service.clock import Clock
+from imgpool.service.collector import Collector, hand_back
 from imgpool.service.engine import Lane, Peer
+from imgpool.service.feeder import Feeder
 from imgpool.service.measures import Measures
 from imgpool.service.processors import WorkerProcessors
-from imgpool.service.records import StoreError
 from imgpool.service.stores import Stores
 from imgpool.service.workshop import Workshop
 
 log = logging.getLogger(__name__)
 
-FEED_BATCH = 200
 HAND_BACK_S = 1.0
 
 
@@ -45,7 +45,7 @@ class PoolEngine:
         clock: Clock,
     ) -> None:
         self._records, self._files = stores.records, stores.files
-        self._workshop, self._measures, self._clock = workshop, measures, clock
+        self._workshop, self._clock = workshop, clock
         self._job_timeout_s = settings.job_timeout_s
         self._max_attempts = settings.max_attempts
         self._processors = WorkerProcessors(workshop.make_processor)
@@ -63,16 +63,15 @@ class PoolEngine:
             name="imgpool",
             observer=self._observe,
         )
-        self._collector = threading.Thread(target=self._collect, name="imgpool-collector", daemon=True)
-        self._feeder = threading.Thread(target=self._feed, name="imgpool-feeder", daemon=True)
-        self._feed_until = 0
+        self._collector = Collector(self.pool.results, stores, measures, clock, self._stopping)
+        self._feeder = Feeder(self._records, self._submit, self._stopping)
 
     def start(self) -> None:
         """See `Engine.start`; images that were queued before this start are taken up, oldest first."""
-        self._feed_until = self._records.last_sequence()
+        until = self._records.last_sequence()
         self.pool.start()
         self._collector.start()
-        self._feeder.start()
+        self._feeder.start(until)
 
     def stop(self, timeout_s: float) -> tuple[str, ...]:
         """See `Engine.stop`: drain the pool, within `timeout_s` in all. What is left has records that say `queued`."""
@@ -117,6 +116,9 @@ class PoolEngine:
 
     def look(self) -> None:
         """See `Engine.look`: all is known here."""
+
+    def _submit(self, image_id: str) -> None:
+        self.pool.submit(image_id, weight=self.weigh(image_id))
 
     def statistics(self) -> PoolStatistics:
         """See `Engine.statistics`."""
@@ -182,7 +184,7 @@ class PoolEngine:
                 record = retried(context, image_id, lambda: self._records.begin_again(image_id, self._clock.now()))
         except JobCancelled:
             if record is not None:
-                self._hand_back(image_id)
+                hand_back(self._records, image_id)
         return None
 
     def _attempt(self, context: Context, image_id: str) -> Attempted:
@@ -191,73 +193,3 @@ class PoolEngine:
             return processor.process(original, staged, timeout_s=self._job_timeout_s, cancelled=context)
 
         return attempt(self._files, image_id, process)
-
-    def _hand_back(self, image_id: str) -> None:
-        try:
-            self._records.hand_back(image_id)
-        except StoreError as error:  # it stays `processing`, which the next start takes up as well
-            log.error("image %s could not be handed back: %s", image_id, error)
-
-    # In the collector's thread
-
-    def _collect(self) -> None:
-        for result in self.pool.results:
-            try:
-                self._record(result)
-            except Exception:  # a dead collector would stop every worker: one image waits for the next start instead
-                log.exception("image %s: its result could not be recorded", result.job.payload)
-
-    def _record(self, result: Result[str, Attempted | None]) -> None:
-        image_id = result.job.payload
-        if result.outcome == "succeeded":
-            attempted = result.value
-        elif result.outcome == "failed":
-            log.error("image %s: an error of imgpool itself", image_id, exc_info=result.error)
-            attempted = Attempted("imgpool made a mistake while it processed this image; the server's log has it.")
-        else:
-            return  # never started: its record still says `queued`
-        if attempted is None:
-            return
-        outcome = attempted.outcome(result.waited_s, result.ran_s)
-        try:
-            # Until it can be written the results channel fills, the workers wait, admission says no.
-            kept = retried(
-                self._stopping, image_id, lambda: self._records.finish(image_id, self._clock.latest(), outcome)
-            )
-            # False also follows a change that was made although the store's answer was an error: look before deleting.
-            kept = kept or retried(self._stopping, image_id, lambda: self._records.get(image_id)) is not None
-        except JobCancelled:
-            self._hand_back(image_id)  # if the store is well again; else the next start takes up what is `processing`
-            return
-        if kept:
-            self._measures.finished(done=outcome.error is None, wait_s=result.waited_s, service_s=result.ran_s)
-        else:
-            self._delete_files(image_id)
-
-    def _delete_files(self, image_id: str) -> None:
-        """The image was deleted while it was processed: what the worker just published must go too."""
-        try:
-            self._files.delete(image_id)
-        except OSError as error:
-            log.error("files of deleted image %s are left until the next start: %s", image_id, error)
-
-    # In the feeder's thread
-
-    def _feed(self) -> None:
-        """Queue what an earlier run left queued, oldest first, waiting for room as any sender does."""
-        after = 0
-        while after < self._feed_until and not self._stopping.done:
-            try:
-                batch = retried(self._stopping, "backlog", lambda: self._records.backlog(after, FEED_BATCH))  # noqa: B023
-            except JobCancelled:
-                return
-            if not batch:
-                return
-            for sequence, image_id in batch:
-                if sequence > self._feed_until:
-                    return
-                try:
-                    self.pool.submit(image_id, weight=self.weigh(image_id))
-                except PoolClosed:
-                    return
-                after = sequence
