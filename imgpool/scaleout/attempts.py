@@ -36,13 +36,14 @@ class Attempts:
         self._made: dict[str, int] = {}  # what was begun here and has not ended, and which attempt it is
 
     def begin(self, image_id: str, now: float) -> ImageRecord | None:
-        """See `Records.begin`. It frees a place. A crash of this process does not undo it; a crash of the database
-        within half a second may: then the image is queued again and the attempt was not counted.
+        """See `Records.begin`. None also while the workers of all hosts are paused. It frees a place. A crash of this
+        process does not undo it; a crash of the database within half a second may: then the image is queued again and
+        the attempt was not counted.
         """
         return self._begun(
             "UPDATE images SET state = 'processing', attempts = attempts + 1, started_at = %s, worker = %s, "  # noqa: S608 - constants
             "lease_until = clock_timestamp() + %s * interval '1 second' "
-            f"WHERE id = %s AND state = 'queued' RETURNING {COLUMNS}",
+            f"WHERE id = %s AND state = 'queued' AND NOT (SELECT paused FROM room) RETURNING {COLUMNS}",
             (now, self._worker, self._lease_s, text(image_id)),
         )
 

@@ -47,13 +47,13 @@ class Overview:
         with self._lock:
             self._room, self._members, self._at_work = room, members, at_work
             workers = sum(each.concurrency for each in self._alive("worker"))
-            settings = {each.queue_capacity for each in self._alive("web")} - {None}  # None: of an earlier version
-            told, self._disagree = self._disagree, len(settings) > 1
+            webs = [each for each in self._alive("web") if each.queue_capacity is not None]  # None: an earlier version
+            told, self._disagree = self._disagree, len({each.queue_capacity for each in webs}) > 1
         if self._disagree and not told:
             log.warning(
                 "web hosts were started with different --queue-capacity: %s; the newest counts for all (%d places "
                 "now): start all with the same",
-                ", ".join(f"{each.queue_capacity} on {each.host} {each.pid}" for each in members if each.kind == "web"),
+                ", ".join(f"{each.queue_capacity} on {each.host} {each.pid}" for each in webs),
                 room.capacity,
             )
         self._measures.set_workers(max(1, workers))

@@ -98,10 +98,12 @@ class PoolProcess:
 
     def _begin(self, image_id: str) -> ImageRecord | None:
         """Count an attempt. While the pool is paused: wait, with the message in hand. None: not queued (any more)."""
-        while self._cluster.room.paused():
+        while True:
+            record = self._records.begin(image_id, self._clock.now())
+            if record is not None or not self._cluster.room.paused():
+                return record
             if self._stopping.wait(PAUSED_LOOK_S):
                 raise JobCancelled("the worker stops")
-        return self._records.begin(image_id, self._clock.now())
 
     def _attempt(self, image_id: str) -> Attempted:
         def process(original: Path, staged: Path) -> Made:

@@ -171,6 +171,17 @@ def test_the_capacity_is_the_settings_until_somebody_steers(database: Database) 
     assert not one.paused()
 
 
+def test_no_worker_begins_an_image_while_all_are_paused(database: Database) -> None:
+    places, store = room(database), PostgresRecords(database, worker="w", lease_s=15)
+    places.configure("host", 5)
+    store.add(new_image(1))
+    places.set_paused(True)
+    assert store.begin(new_image(1).id, 1.0) is None
+    assert look(database).queued == 1
+    places.set_paused(False)
+    assert store.begin(new_image(1).id, 2.0) is not None
+
+
 def test_of_hosts_that_disagree_the_newest_setting_counts_once(database: Database) -> None:
     places = room(database)
 

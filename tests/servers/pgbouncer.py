@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -19,6 +20,7 @@ import pytest
 from servers.ports import free_port
 from servers.postgresql import PASSWORD, PostgreSQL
 from servers.standing import STANDING
+from serving import wait_for
 
 START_S = 120.0
 PROGRAM = Path("/usr/sbin/pgbouncer")
@@ -77,8 +79,14 @@ class PgBouncer:
         command = [PROGRAM, "-q", self._directory / "pgbouncer.ini"]
         self._process = subprocess.Popen(command, stderr=subprocess.DEVNULL, **self._account)  # type: ignore[call-overload]
         STANDING.add(self._process.pid)
+        # Not before it listens does it know what SIGHUP means, and that does not end it.
+        wait_for(self._listens, "PgBouncer to listen", START_S)
         for name in self._schemas:
             self._wait_for(name)
+
+    def _listens(self) -> bool:
+        with socket.socket() as trial:
+            return trial.connect_ex(("127.0.0.1", self.port)) == 0
 
     def _wait_for(self, name: str) -> None:
         limit = time.monotonic() + START_S
