@@ -163,7 +163,7 @@ class _Incoming:
         self._bucket, self._key, self._path = bucket, key, path
         self._file: BinaryIO | None = path.open("xb", buffering=0)
 
-    def write(self, chunk: bytes) -> None:
+    def write(self, chunk: bytes | memoryview) -> None:
         assert self._file is not None  # noqa: S101
         view = memoryview(chunk)
         while view:

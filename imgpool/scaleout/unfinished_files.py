@@ -99,7 +99,7 @@ class SharedOriginal:
                     first += b"".join(chunks)
         return first + os.pread(self._opened().fileno(), most - len(first), len(first))
 
-    def write(self, chunk: bytes) -> None:
+    def write(self, chunk: bytes | memoryview) -> None:
         """See `NewOriginal.write`. Raises `Superseded` when another turn goes on with the upload."""
         self._write_at(self._end, chunk)
         self._end += len(chunk)
@@ -154,7 +154,7 @@ class SharedOriginal:
         assert self._file is not None  # noqa: S101
         return self._file
 
-    def _write_at(self, offset: int, chunk: bytes) -> None:
+    def _write_at(self, offset: int, chunk: bytes | memoryview) -> None:
         view = memoryview(chunk)
         while view:
             written = os.pwrite(self._opened().fileno(), view, offset)

@@ -1,4 +1,4 @@
-"""A request's body of known length, straight from the socket to the application.
+"""A request's body of known length, straight from the socket into the application's own buffer.
 
 gunicorn's own reader copies each piece three times, through buffers large enough for the allocator to give them back to
 the kernel each time: a fifth of what receiving a photo cost. Blocks as the socket does; for the one thread that serves
@@ -31,26 +31,18 @@ class StraightBody(io.RawIOBase):
         """It is for reading only."""
         return True
 
-    def read(self, size: int | None = -1) -> bytes:
-        """As any raw file: what is there, up to `size` bytes; b"" at the end, or when the client is gone; without a
-        size, all of it. Raises `TimeoutError` when the client is too slow.
+    def readinto(self, buffer: Any) -> int:
+        """As any raw file: what is there, as far as the buffer reaches; 0 at the end, or when the client is gone. All
+        other ways to read, `io.RawIOBase` makes of this one. Raises `TimeoutError` when the client is too slow.
         """
-        if size is None or size < 0:
-            return self.readall()
-        size = min(size, self.length)
-        if not size:
-            return b""
+        view = memoryview(buffer)[: self.length]
+        if not view:
+            return 0
         try:
-            data: bytes = self._unreader.read_some(size)
+            count: int = self._unreader.receive_into(view)
         except BaseException:
             self.failed = True
             raise
-        self.length -= len(data)
-        self.failed = not data
-        return data
-
-    def readinto(self, buffer: Any) -> int:
-        """For what `io.RawIOBase` makes of it: lines, and all of it."""
-        data = self.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
+        self.length -= count
+        self.failed = not count
+        return count

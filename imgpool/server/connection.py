@@ -24,6 +24,7 @@ from imgpool.server.body import StraightBody
 from imgpool.web.admission import Admitted
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+MOST_AHEAD = 64 * 1024  # that gunicorn's own reader gets at once
 GRACE_S = 10.0
 GRACE_WHEN_FULL_S = 2.0
 
@@ -33,8 +34,6 @@ class PacedUnreader(SocketUnreader):  # type: ignore[misc]  # gunicorn ships no 
 
     Only the time spent waiting in `recv` counts: a server that is slow itself does not blame the client.
     """
-
-    max_body_chunk = 64 * 1024  # larger ones the allocator would fetch from the kernel and give back, each time
 
     def __init__(self, sock: socket.socket, timeout_s: float, least_bytes_per_s: int) -> None:
         super().__init__(sock)
@@ -56,28 +55,37 @@ class PacedUnreader(SocketUnreader):  # type: ignore[misc]  # gunicorn ships no 
         self._asked: float | None = None
 
     def chunk(self, size_hint: int | None = None) -> bytes:
-        """One recv; blocks. TimeoutError when the client is silent for too long, or too slow on average."""
+        """One recv for gunicorn's own reader, of bodies whose length is not known. Blocks, raises as `receive_into`."""
         if not self._in_body:
             raise NoMoreData(b"")
+        data = bytearray(min(size_hint, MOST_AHEAD) if size_hint else self.mxchunk)
+        return bytes(data[: self._recv_into(memoryview(data))])
+
+    def receive_into(self, view: memoryview) -> int:
+        """What came behind the headers, then one recv at a time; how many bytes, 0 at the end. Blocks.
+
+        TimeoutError when the client is silent for too long, or too slow on average.
+        """
+        if not self.buf.getbuffer().nbytes:
+            return self._recv_into(view)
+        came = self.take_buffered()
+        count = min(len(came), len(view))
+        view[:count] = came[:count]
+        self.buf.write(came[count:])
+        return count
+
+    def _recv_into(self, view: memoryview) -> int:
         if self.owes_continue:  # not before: who is refused at the headers need not send the body
             self.owes_continue = False
             self.sock.sendall(CONTINUE)
         self._asked = asked = time.monotonic()
-        data: bytes = self.sock.recv(min(size_hint, self.max_body_chunk) if size_hint else self.mxchunk)
+        count: int = self.sock.recv_into(view)
         self._asked = None
         self._waited_s += time.monotonic() - asked
-        self._received += len(data)
-        if (self._let_go and not data) or self._slower(self._waited_s, GRACE_S):
+        self._received += count
+        if (self._let_go and not count) or self._slower(self._waited_s, GRACE_S):
             raise TimeoutError("the client sends too slowly")
-        return data
-
-    def read_some(self, size: int) -> bytes:
-        """At most `size` bytes: what came behind the headers, then one recv at a time. Raises as `chunk` does."""
-        if not self.buf.getbuffer().nbytes:
-            return self.chunk(size)
-        came = self.take_buffered()
-        self.buf.write(came[size:])
-        return bytes(came[:size])
+        return count
 
     def is_slow(self) -> bool:
         """Whether the client has to make way when another one needs its place. Any thread."""

@@ -151,7 +151,7 @@ class _PartFile:
         self._part = final.with_name(final.name + ".part")
         self._file: BinaryIO | None = self._part.open("xb", buffering=0)
 
-    def write(self, chunk: bytes) -> None:
+    def write(self, chunk: bytes | memoryview) -> None:
         assert self._file is not None  # noqa: S101
         view = memoryview(chunk)
         while view:  # an unbuffered write may take less than all, when the disk fills up for one

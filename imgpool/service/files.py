@@ -15,8 +15,8 @@ from typing import Protocol
 class NewOriginal(Protocol):
     """The bytes of one upload on their way in. Used by one thread; `commit` or `discard` ends it."""
 
-    def write(self, chunk: bytes) -> None:
-        """Append; raises OSError as files do."""
+    def write(self, chunk: bytes | memoryview) -> None:
+        """Append; raises OSError as files do. The chunk is the caller's again when this returns."""
 
     def path(self) -> Path:
         """A local file that holds what was written so far (flushed)."""

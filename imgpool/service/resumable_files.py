@@ -148,7 +148,7 @@ class UnfinishedOriginal:
         """The first bytes."""
         return os.pread(self._opened().fileno(), most, 0)
 
-    def write(self, chunk: bytes) -> None:
+    def write(self, chunk: bytes | memoryview) -> None:
         """See `NewOriginal.write`."""
         view = memoryview(chunk)
         while view:

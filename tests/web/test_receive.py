@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from doubles import Gate, lawful, original, ours
+from imgpool.web.receive import CHUNK_BYTES
 from webclient import Untouchable, Web, body
 
 Make = Callable[..., Web]
@@ -60,6 +61,15 @@ def assert_adds_up(web: Web) -> None:
     assert told["pool"]["queue"]["reserved"] == 0
     kept = {path.name for path in (service.settings.data_dir / "originals").iterdir()}
     assert kept == {record.id for record in service.page(None, 10_000, None)}
+
+
+@pytest.mark.parametrize("beyond", [-1, 0, 1, CHUNK_BYTES])
+def test_a_body_of_any_number_of_chunks_is_kept_byte_for_byte(web: Make, images: dict[str, bytes], beyond: int) -> None:
+    site = web()
+    filling = random.Random(beyond).randbytes(CHUNK_BYTES + beyond - len(images["jpeg"]))
+    answer = site.client.post("/api/images", data=images["jpeg"] + filling, content_type="image/jpeg")
+    assert answer.status_code == 202
+    assert original(site.service, answer.json["images"][0]["id"]).read_bytes() == images["jpeg"] + filling
 
 
 def test_a_form_with_good_and_bad_files(web: Make, images: dict[str, bytes]) -> None:

@@ -39,6 +39,15 @@ def test_what_is_there_is_handed_on_at_once(ends: tuple[socket.socket, PacedUnre
     assert not body.failed
 
 
+def test_a_buffer_is_filled_no_further_than_the_body_goes(ends: tuple[socket.socket, PacedUnreader]) -> None:
+    client, unreader = ends
+    body, buffer = body_of(unreader, 5, b"01"), bytearray(b"........")
+    assert (body.readinto(memoryview(buffer)[:1]), body.readinto(buffer)) == (1, 1)
+    client.sendall(b"234GET /")
+    assert (body.readinto(buffer), bytes(buffer), body.readinto(buffer)) == (3, b"234.....", 0)
+    assert unreader.sock.recv(100) == b"GET /"
+
+
 def test_the_next_request_is_left_where_it_is(ends: tuple[socket.socket, PacedUnreader]) -> None:
     client, unreader = ends
     body = body_of(unreader, 6, b"01")
