@@ -15,7 +15,7 @@ from imgpool.scaleout.broker import make_app
 from imgpool.scaleout.cluster import Cluster
 from imgpool.scaleout.engine import CeleryEngine
 from imgpool.scaleout.scratch import Scratch
-from imgpool.scaleout.unfinished import Unfinished
+from imgpool.scaleout.unfinished import UnfinishedTable
 from imgpool.scaleout.unfinished_book import SharedBook
 from imgpool.scaleout.unfinished_files import SharedUnfinished
 from imgpool.service.clock import Clock
@@ -74,7 +74,7 @@ class ScaledOut:
 
     def uploads(self, stores: Stores, intake: Intake) -> Resumable:
         """See `Backend.uploads`: those of all hosts."""
-        table = Unfinished(self.cluster.database)
+        table = UnfinishedTable(self.cluster.database)
         pieces = self.cluster.files.pieces()
         self._scratch = Scratch(self._settings.data_dir / "scratch")
         try:

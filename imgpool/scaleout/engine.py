@@ -18,7 +18,7 @@ from imgpool.scaleout.broker import Publisher
 from imgpool.scaleout.cluster import Cluster
 from imgpool.scaleout.finishes import Finishes
 from imgpool.scaleout.overview import Overview
-from imgpool.scaleout.places import Held, Places
+from imgpool.scaleout.places import HeldPlace, Places
 from imgpool.scaleout.resizing import Resizing
 from imgpool.scaleout.sweeper import Sweeper
 from imgpool.service.engine import Lane, Peer
@@ -77,11 +77,11 @@ class CeleryEngine:
 
     # Places
 
-    def try_reserve(self, image_id: str) -> Held:
+    def try_reserve(self, image_id: str) -> HeldPlace:
         """See `Engine.try_reserve`. Blocks on the database."""
         return self._places.reserve(image_id)
 
-    def take_over(self, image_id: str) -> Held | None:
+    def take_over(self, image_id: str) -> HeldPlace | None:
         """See `Places.take_over`."""
         return self._places.take_over(image_id)
 

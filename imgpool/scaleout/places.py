@@ -38,7 +38,7 @@ class Places:
         """Hand out none any more. Those that are held stay so."""
         self._closed = True
 
-    def reserve(self, image_id: str) -> Held:
+    def reserve(self, image_id: str) -> HeldPlace:
         """See `Engine.try_reserve`. Blocks on the database; raises `StoreError`, too."""
         self.refuse_what_is_known()
         try:
@@ -51,11 +51,11 @@ class Places:
         with self._lock:
             if granted:
                 self._held.add(image_id)
-                return Held(self, image_id)
+                return HeldPlace(self, image_id)
             self._full_until = time.monotonic() + FRESH_S
         raise PoolFull("every place of all hosts is taken")
 
-    def take_over(self, image_id: str) -> Held | None:
+    def take_over(self, image_id: str) -> HeldPlace | None:
         """The place that another host, or this one, holds for this image: its upload goes on here. None when there is
         none, or the database does not answer. Blocks on the database.
         """
@@ -69,7 +69,7 @@ class Places:
             return None
         with self._lock:
             self._held.add(image_id)
-        return Held(self, image_id)
+        return HeldPlace(self, image_id)
 
     def refuse_what_is_known(self) -> None:
         """See `Engine.refuse_what_is_known`."""
@@ -128,7 +128,7 @@ class Places:
                 raise
 
 
-class Held:
+class HeldPlace:
     """A `Slot` of this host."""
 
     def __init__(self, places: Places, image_id: str) -> None:

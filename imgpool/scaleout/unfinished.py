@@ -31,7 +31,7 @@ class Known:
     still_s: float
 
 
-class Unfinished:
+class UnfinishedTable:
     """Any thread may call any method; each blocks on the database and raises `StoreError`."""
 
     def __init__(self, database: Database) -> None:

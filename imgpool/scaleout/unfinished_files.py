@@ -20,7 +20,7 @@ from typing import BinaryIO
 from imgpool.errors import Superseded, WrongOffset
 from imgpool.scaleout.pieces import Pieces
 from imgpool.scaleout.scratch import Scratch
-from imgpool.scaleout.unfinished import Unfinished
+from imgpool.scaleout.unfinished import UnfinishedTable
 from imgpool.service.files import Files
 from imgpool.service.records import StoreError
 from imgpool.service.resumable_book import no_such_upload
@@ -35,7 +35,7 @@ MOST_PIECES = 64  # a client that sends a little at a time has them made into on
 class SharedUnfinished:
     """An `UnfinishedStore` for all hosts."""
 
-    def __init__(self, uploads: Unfinished, pieces: Pieces, files: Files, scratch: Scratch) -> None:
+    def __init__(self, uploads: UnfinishedTable, pieces: Pieces, files: Files, scratch: Scratch) -> None:
         self.uploads, self.pieces, self.files, self.scratch = uploads, pieces, files, scratch
         self._turns: dict[str, int] = {}  # of this host, as far as it knows; a dict's own methods are atomic
 

@@ -32,7 +32,7 @@ from imgpool.scaleout.postgres import PostgresRecords
 from imgpool.scaleout.room import Room
 from imgpool.scaleout.s3 import S3Files
 from imgpool.scaleout.scratch import Scratch
-from imgpool.scaleout.unfinished import Unfinished
+from imgpool.scaleout.unfinished import UnfinishedTable
 from imgpool.scaleout.unfinished_book import SharedBook
 from imgpool.scaleout.unfinished_files import SharedUnfinished
 from imgpool.service.intake import Intake
@@ -79,7 +79,7 @@ class Host:
         self.refused: list[Refused] = []
         self.now = 0.0
         self.pieces: Pieces = S3Pieces(folder, left_after_s=-2)
-        uploads = Unfinished(self.database)
+        uploads = UnfinishedTable(self.database)
         made = Settings(data_dir=local, **given)
         intake = Intake(self._reserve, self._upload, self.refused.append, lambda: self.now)
         self.resumable = Resumable(
@@ -348,7 +348,7 @@ def test_pieces_without_an_upload_are_swept(host: Make, folder: Bucket) -> None:
     upload_id = begin(one, data)
     one.send(upload_id, 0, data[:2000])
     one.pieces.put("f" * 32, "left", b"left")
-    assert one.pieces.sweep(Unfinished(one.database).known) == 1
+    assert one.pieces.sweep(UnfinishedTable(one.database).known) == 1
     assert {key.split("/")[1] for key in pieces(folder)} == {upload_id}
 
 
