@@ -88,3 +88,16 @@ def test_every_option_of_a_load_test_is_in_its_document() -> None:
         for parameter in main.commands[name].params:
             for flag in parameter.opts:
                 assert not flag.startswith("--") or f"`{flag}" in text, f"{name} {flag}"
+
+
+def test_the_map_of_the_code_names_modules_that_are_there() -> None:
+    """A module by its room or beside the one that is named first; `_book` is short for that one's name with it."""
+    rows = re.findall(r"^\| [^|]+ \| (`\w+/[^|]+) \| (.+) \|$", (TOP / "CONTRIBUTING.md").read_text(), re.M)
+    assert len(rows) == 7
+    for first, parts in rows:
+        beside = (TOP / "imgpool" / re.findall(r"`([^`]+)`", first)[0]).parent
+        whole = ""
+        for name in re.findall(r"`([^`]+)`", f"{first} {parts}"):
+            whole = whole if name.startswith("_") else name
+            path = beside / f"{whole}{name}.py" if name.startswith("_") else beside / f"{name}.py"
+            assert path.exists() or (TOP / "imgpool" / name).exists(), name
