@@ -141,6 +141,8 @@ class Database:
     def _connected(self) -> Iterator[Patient]:
         if self._pool is None:
             raise StoreError("the database is not open")
+        if self._away_until:  # a server that refuses says so at once, and the pool waits all the same
+            Patient.connect(self._url, connect_timeout=int(CONNECT_S)).close()
         with self._pool.connection() as connection:
             with self._lock:
                 self._in_hand += 1

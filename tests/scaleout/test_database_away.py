@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -108,18 +109,26 @@ def refused(service: Service) -> bool:
 def test_while_it_is_away_one_finds_out_and_the_others_are_refused_at_once(
     postgresql: PostgreSQL, database: Database
 ) -> None:
+    def ask() -> float:
+        return refused_after_s(lambda: database.rows("SELECT 1"))
+
     postgresql.stop()
     try:
-        refused_after_s(lambda: database.rows("SELECT 1"))
-        wait_for(lambda: not database.refuses, "the time for the next trial")
-        trial = threading.Thread(target=refused_after_s, args=(lambda: database.rows("SELECT 1"),))
-        trial.start()
-        wait_for(lambda: database.refuses, "the trial")
-        assert max(refused_after_s(lambda: database.rows("SELECT 1")) for _ in range(50)) < 0.5
-        assert trial.is_alive(), "it is still waiting for an answer"
-        trial.join(CONNECT_S + SLACK_S)
+        ask()  # which waits for a connection
+        wait_for(lambda: not database.refuses, "the time for a trial")
+        assert ask() < 0.5, "nobody listens, which is known at once"
+        with socket.create_server(("127.0.0.1", postgresql.port)):  # now somebody does, and says nothing
+            wait_for(lambda: not database.refuses, "the time for another trial")
+            trial = threading.Thread(target=ask)
+            trial.start()
+            wait_for(lambda: database.refuses, "the trial")
+            assert max(ask() for _ in range(50)) < 0.5
+            assert trial.is_alive(), "it is still waiting for an answer"
+            trial.join(CONNECT_S + SLACK_S)
     finally:
         postgresql.start()
+    wait_for(lambda: not database.refuses, "the time for a trial")
+    assert database.rows("SELECT 1") == [(1,)]
 
 
 def test_one_that_has_much_to_do_is_not_said_to_be_away(database: Database, caplog: pytest.LogCaptureFixture) -> None:
