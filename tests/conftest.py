@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import signal
 import threading
 import time
@@ -37,6 +38,9 @@ def pytest_configure() -> None:
     """Who starts the tests in the background of a script has them ignore Ctrl-C, and with them all that they start."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # A proxy that leads out of this machine's network leads nobody back into it.
+    for name in ("no_proxy", "NO_PROXY"):
+        os.environ[name] = ",".join(filter(None, (os.environ.get(name), "127.0.0.1", "localhost")))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -74,8 +78,6 @@ def _nothing_left_running() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """IMGPOOL_... of the person who runs the tests says nothing about the tests."""
-    import os
-
     for name in list(os.environ):
         if name.startswith("IMGPOOL_"):
             monkeypatch.delenv(name)
