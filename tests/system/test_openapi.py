@@ -74,6 +74,7 @@ def test_answers_are_as_described(tmp_path: Path) -> None:
                 *(str(Path(sys.executable).parent / "schemathesis"), "run", f"{server.url}/api/openapi.json"),
                 *("--phases", "examples,coverage,fuzzing,stateful", "--max-examples", "15", "--seed", "1"),
                 *("--generation-database", "none", "--no-color", "--workers", "1"),
+                *("--request-timeout", str(WAIT_S), "--suppress-health-check", "too_slow"),  # as the machine may be
                 # A schema cannot say "these bytes are a JPEG", so well-formed uploads are refused with 415.
                 *("--exclude-checks", "positive_data_acceptance"),
             ],
