@@ -7,11 +7,10 @@ that breaks off keeps the bytes that came. Everything is answered from headers b
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import hmac
 from collections.abc import Callable
+from contextlib import suppress
 from email.utils import formatdate
 from time import time
 from typing import Any
@@ -27,24 +26,15 @@ from imgpool.web.api import admission
 from imgpool.web.problems import CLOSE_CONNECTION, problem, refusal_response
 from imgpool.web.receive import chunks
 from imgpool.web.sight import service, visible
+from imgpool.web.tus_headers import ALGORITHMS, BadRequest, checksum_of, name_in, number
 from imgpool.web.visitors import visitor
 
 tus = Blueprint("tus", __name__)
 
 VERSION = "1.0.0"
 EXTENSIONS = "creation,creation-with-upload,termination,expiration,checksum"
-ALGORITHMS = ("sha1", "sha256", "md5")
 BODY_TYPE = "application/offset+octet-stream"
-MAX_METADATA = 4096
 CHECKSUM_MISMATCH = 460  # tus's own status
-
-
-class BadRequest(Exception):
-    """The client does not keep to the protocol. Never reaches a client but as a problem."""
-
-    def __init__(self, status: int, title: str, detail: str) -> None:
-        super().__init__(detail)
-        self.status, self.title = status, title
 
 
 class CutShort(Exception):
@@ -83,7 +73,7 @@ def bad_request(error: BadRequest) -> Response:
 
 @tus.errorhandler(NoSuchUpload)
 def no_such_upload(error: NoSuchUpload) -> Response:
-    """Unknown, ended, expired, or somebody else's: nobody can tell these apart."""
+    """Unknown, deleted, expired, or somebody else's: nobody can tell these apart."""
     return _unread(404, "No such upload", "There is no unfinished upload here; it may have expired. Begin it again.")
 
 
@@ -131,11 +121,11 @@ def create() -> Response:
     """Begin an upload, with a slot; its first bytes may come along."""
     if "Upload-Length" not in request.headers:
         raise BadRequest(400, "No length", "Send 'Upload-Length' with the bytes of the whole file.")
-    length = _number("Upload-Length")
+    length = number("Upload-Length")
     note = request.headers.get("Upload-Metadata", "")
-    name = _name(note)
+    name = name_in(note)
     brings_bytes = request.mimetype == BODY_TYPE
-    checksum = _checksum() if brings_bytes else None
+    checksum = checksum_of() if brings_bytes else None
     upload = service().uploads.create(length, name, visitor().owner, note, _enter)
     if brings_bytes:
         with service().uploads.go_on(upload.id, 0, _enter, _interrupt()) as turn:
@@ -153,11 +143,13 @@ def look(upload_id: str) -> Response:
     response = Response(status=200)
     response.headers["Cache-Control"] = "no-store"
     found = _find(upload_id)
+    if isinstance(found, Unfinished):
+        with suppress(NoSuchUpload):  # it ends in this moment
+            service().uploads.interrupt(upload_id)
+        found = _find(upload_id)
     if isinstance(found, ImageRecord):
         response.headers["Upload-Length"] = response.headers["Upload-Offset"] = str(found.bytes)
         return response
-    service().uploads.interrupt(upload_id)
-    found = service().uploads.find(upload_id)
     response.headers["Upload-Length"] = str(found.length)
     if found.note:
         response.headers["Upload-Metadata"] = found.note
@@ -169,15 +161,22 @@ def go_on(upload_id: str) -> Response:
     """The next bytes."""
     if request.mimetype != BODY_TYPE:
         raise BadRequest(415, "Another content type", f"Send 'Content-Type: {BODY_TYPE}'.")
-    offset, checksum = _number("Upload-Offset"), _checksum()
+    offset, checksum = number("Upload-Offset"), checksum_of()
     found = _find(upload_id)
+    length = found.bytes if isinstance(found, ImageRecord) else found.length
+    if request.content_length is not None and offset + request.content_length > length:
+        raise BadRequest(400, "Too many bytes", f"The upload was announced with {length} bytes.")
     if isinstance(found, ImageRecord):
-        raise NoSuchUpload("it is an image already")
-    if request.content_length is not None and offset + request.content_length > found.length:
-        raise BadRequest(400, "Too many bytes", f"The upload was announced with {found.length} bytes.")
-    with service().uploads.go_on(upload_id, offset, _enter, _interrupt()) as turn:
-        offset = _receive(turn, checksum)
-    return _told(Response(status=204), found, offset)
+        return _ended(found, offset)
+    try:
+        with service().uploads.go_on(upload_id, offset, _enter, _interrupt()) as turn:
+            received = _receive(turn, checksum)
+    except NoSuchUpload:
+        ended = _find(upload_id)  # meanwhile, by the request before this one
+        if isinstance(ended, Unfinished):
+            raise
+        return _ended(ended, offset)
+    return _told(Response(status=204), found, received)
 
 
 @tus.delete("/api/uploads/<upload_id>")
@@ -247,6 +246,16 @@ def _receive(turn: Turn, checksum: tuple[str, bytes] | None) -> int:
     return turn.offset
 
 
+def _ended(image: ImageRecord, offset: int) -> Response:
+    """For a client that missed the last answer. Its upload is there, so it must not be told to begin again."""
+    if offset != image.bytes:
+        raise WrongOffset(image.bytes)
+    request.environ[CLOSE_CONNECTION] = True  # a body of unknown length is not read: nothing can be added
+    response = Response(status=204)
+    response.headers["Upload-Offset"] = str(image.bytes)
+    return response
+
+
 def _told(response: Response, upload: Unfinished, offset: int) -> Response:
     response.headers["Upload-Offset"] = str(offset)
     if offset < upload.length:
@@ -258,38 +267,3 @@ def _unread(status: int, title: str, detail: str) -> Response:
     """A problem; the body is not read."""
     request.environ[CLOSE_CONNECTION] = True
     return problem(status, title, detail)
-
-
-def _number(header: str) -> int:
-    text = request.headers.get(header, "")
-    if not (text.isascii() and text.isdigit() and len(text) <= 18):
-        raise BadRequest(400, f"Bad {header}", f"Send '{header}' with a whole number of bytes.")
-    return int(text)
-
-
-def _checksum() -> tuple[str, bytes] | None:
-    """Algorithm and digest, when the request has them."""
-    header = request.headers.get("Upload-Checksum")
-    if header is None:
-        return None
-    algorithm, _, text = header.partition(" ")
-    if algorithm not in ALGORITHMS:
-        raise BadRequest(400, "Unknown checksum", f"Send a checksum by {', '.join(ALGORITHMS)}.")
-    try:
-        return algorithm, base64.b64decode(text, validate=True)
-    except binascii.Error:
-        raise BadRequest(400, "Bad checksum", "Send 'Upload-Checksum' as ALGORITHM BASE64.") from None
-
-
-def _name(metadata: str) -> str:
-    """The file's name among `key base64, key base64`: `filename` as most clients call it, or `name`."""
-    if len(metadata) > MAX_METADATA:
-        raise BadRequest(400, "Too much metadata", f"Send at most {MAX_METADATA} bytes of 'Upload-Metadata'.")
-    values: dict[str, str] = {}
-    for pair in filter(None, (each.strip() for each in metadata.split(","))):
-        key, _, value = pair.partition(" ")
-        try:
-            values[key] = base64.b64decode(value, validate=True).decode()
-        except ValueError:  # binascii.Error and UnicodeDecodeError are
-            raise BadRequest(400, "Bad metadata", "Send 'Upload-Metadata' as KEY BASE64, KEY BASE64.") from None
-    return values.get("filename") or values.get("name") or ""

@@ -100,11 +100,40 @@ def test_from_creation_to_the_image(site: Web) -> None:
     image = site.client.get(f"/api/images/{image_id}").json
     assert (image["state"], image["name"], image["bytes"]) == ("done", "lake.jpg", len(DATA))
     assert head(site, where).headers["Upload-Offset"] == str(len(DATA)), "for a client that missed the last answer"
-    assert patch(site, where, len(DATA), b"").status_code == 404
+    again = patch(site, where, len(DATA), b"")
+    assert (again.status_code, again.headers["Upload-Offset"]) == (204, str(len(DATA)))
+    repeated = patch(site, where, 1000, DATA[1000:])
+    assert (repeated.status_code, repeated.headers["Upload-Offset"]) == (409, str(len(DATA)))
+    assert patch(site, where, len(DATA), b"more").status_code == 400
     assert site.client.delete(where, headers=TUS).status_code == 404, "an image is deleted as images are"
+    site.client.delete(f"/api/images/{image_id}")
+    assert patch(site, where, len(DATA), b"").status_code == 404
     assert since_start(site) == {"received": 1, "accepted": 1, "refused": 0}
     for answer in (created, first, looked, last):
         assert answer.headers["Tus-Resumable"] == "1.0.0"
+
+
+@pytest.mark.parametrize("asked", ["interrupt", "go_on"])
+def test_one_that_ends_while_it_is_asked_for_is_not_said_to_be_gone(
+    site: Web, monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    """The client comes back just when its last bytes are kept; told 404 it would send all of them again."""
+    where = create(site).headers["Location"]
+    uploads = site.service.uploads
+    going_on = getattr(uploads, asked)
+
+    def after_the_last_bytes(*given: Any) -> Any:
+        monkeypatch.undo()
+        assert patch(site, where, 0, DATA).status_code == 204
+        return going_on(*given)
+
+    monkeypatch.setattr(uploads, asked, after_the_last_bytes)
+    answer = head(site, where) if asked == "interrupt" else patch(site, where, 0, DATA)
+    assert (answer.status_code, answer.headers["Upload-Offset"]) == (
+        200 if asked == "interrupt" else 409,
+        str(len(DATA)),
+    )
+    assert since_start(site) == {"received": 1, "accepted": 1, "refused": 0}
 
 
 def test_creation_with_upload(site: Web) -> None:
