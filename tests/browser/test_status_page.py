@@ -136,6 +136,31 @@ def test_filters_and_older_pages_are_links(server: Server, open_page: OpenPage, 
     expect(page.locator(".card")).to_have_count(3)
 
 
+def test_without_javascript_it_can_be_held_still_to_tick_images(
+    server: Server, open_page: OpenPage, samples: list[Path]
+) -> None:
+    for name in ("one.jpg", "two.jpg", "three.jpg"):
+        server.upload(samples[0].read_bytes(), name)
+    server.wait_until_settled()
+    page = open_page(f"{server.url}/status?state=done&limit=2", java_script_enabled=False)
+    reload = page.locator('meta[http-equiv="refresh"]')
+    expect(reload).to_have_attribute("content", "5")
+    page.get_by_role("link", name="Hold it still").click()
+    expect(reload).to_have_count(0)
+    expect(page.locator(".card-name")).to_have_text(["three.jpg", "two.jpg"])
+    page.get_by_role("link", name="Older").click()
+    expect(page.locator(".card-name")).to_have_text(["one.jpg"])
+    expect(reload).to_have_count(0)
+    page.get_by_role("checkbox").check()
+    page.get_by_text("Delete selected images").click()
+    page.get_by_role("button", name="Delete for good").click()
+    expect(page.locator(".card-name")).to_have_text(["three.jpg", "two.jpg"])
+    expect(page.get_by_role("link", name="Hold it still")).to_be_visible()
+    page.goto(f"{server.url}/status?hold")
+    page.get_by_role("link", name="Let it go on").click()
+    expect(reload).to_have_attribute("content", "5")
+
+
 def test_an_image_shows_its_variants_and_can_be_deleted_without_javascript(
     server: Server, open_page: OpenPage, samples: list[Path]
 ) -> None:
