@@ -1,4 +1,4 @@
-/** The status page keeps itself up to date: the pool within a second, the images at every other look. */
+/** The status page keeps itself up to date: the pool and the newest images within a second, by one question. */
 
 import { PAGE, endless } from "./endless.js";
 import { count, setText } from "./format.js";
@@ -10,9 +10,9 @@ import { drawSteering, steer } from "./steer.js";
 import { showTime } from "./times.js";
 import { showInTab, showLostInTab } from "./tab.js";
 
-const PAUSE_MS = 600; // with an answer that is a quarter of a second old, still within a second
+const PAUSE_MS = 750; // with an answer that is a fifth of a second old, still within a second
 const HIDDEN_PAUSE_MS = 3000; // for title and icon of a tab in the background
-const PLOTS_PAUSE_MS = 3000;
+const PLOTS_PAUSE_MS = 4000;
 
 const list = document.querySelector("[data-images]");
 const older = document.querySelector("[data-older]");
@@ -25,16 +25,17 @@ let page = null; // the newest images as they were told last
 let latest = null; // the status that was told last
 let asked = false; // somebody has just asked for what is new, or changed something
 let looks = 0;
+let wasHidden = null; // at the last look
 
 const { source, state } = list.dataset;
 const first = { cursor: list.dataset.cursor, limit: list.dataset.limit || PAGE };
 
-function imagesAddress({ cursor, limit }) {
-  const query = new URLSearchParams({ watch: "" });
+function address(path, { cursor, limit }, more = {}) {
+  const query = new URLSearchParams({ watch: "", ...more });
   if (state) query.set("state", state);
   if (cursor) query.set("cursor", cursor);
   if (limit) query.set("limit", limit);
-  return `${source}?${query}`;
+  return `${path}?${query}`;
 }
 
 /** Names for the workers' lanes: of images that a worker may have soon. All that scroll by would be a hundred thousand. */
@@ -49,25 +50,27 @@ const images = endless({
   newest: list,
   below: document.querySelector("[data-below]"),
   end: document.querySelector("[data-end]"),
-  addressOf: (cursor, limit) => imagesAddress({ cursor, limit }),
+  addressOf: (cursor, limit) => address(source, { cursor, limit }),
   known: know,
 });
 older.hidden = true; // the list goes on by itself
 
 async function update() {
-  const alsoImages = !document.hidden && looks++ % 2 === 0;
-  const [status, told] = await Promise.all([
-    fetchIfChanged(`${list.dataset.status}?watch`),
-    alsoImages ? fetchIfChanged(imagesAddress(first)) : null,
-  ]);
-  if (told) {
-    page = told;
-    names.clear();
+  const { status } = list.dataset;
+  const { hidden } = document;
+  const asks = hidden ? `${status}?watch` : address(status, first, { images: "" });
+  // What was drawn last may be the other question's answer: then the same answer as the last time is drawn, too.
+  const told = await fetchIfChanged(asks, { always: wasHidden !== hidden });
+  wasHidden = hidden;
+  const alsoOlder = !hidden && looks++ % 2 === 0;
+  if (told?.images) {
+    page = told.images;
+    if (alsoOlder) names.clear();
     know(page.images);
   }
-  if (page && (told || !come.hidden)) drawImages();
-  if (status) draw(status);
-  if (alsoImages) await images.refresh();
+  if (page && (told?.images || !come.hidden)) drawImages();
+  if (told) draw(told);
+  if (alsoOlder) await images.refresh();
   fresh = new Date();
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -47,7 +48,8 @@ class SlowLine:
         except OSError:
             writer.close()
             return
-        await asyncio.gather(self._pass(reader, requests, slowly=True), self._pass(answers, writer, slowly=False))
+        with suppress(asyncio.CancelledError):  # at the end; asyncio would log it as an error of this callback
+            await asyncio.gather(self._pass(reader, requests, slowly=True), self._pass(answers, writer, slowly=False))
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, slowly: bool) -> None:
         try:

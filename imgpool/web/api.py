@@ -11,6 +11,7 @@ from typing import Any, cast
 from flask import Blueprint, Response, current_app, jsonify, request
 
 from imgpool.errors import Draining
+from imgpool.service import State
 from imgpool.service.usage import usage
 from imgpool.web.admission import Admission
 from imgpool.web.metrics import metrics_text
@@ -70,11 +71,7 @@ def images() -> Response:
     except ValueError as error:
         return problem(400, "Bad query", str(error))
 
-    def page() -> Response:
-        found, following = page_of_images(state, limit, before)
-        return tagged({"images": found, "next": following})
-
-    return for_watchers(page)
+    return for_watchers(lambda: tagged(told_page(state, limit, before)))
 
 
 @api.get("/api/images/<image_id>")
@@ -107,8 +104,19 @@ def delete(image_id: str) -> Response:
 
 @api.get("/api/status")
 def status() -> Response:
-    """The whole service at a glance; answered with 304 when nothing changed since the ETag."""
-    return for_watchers(lambda: tagged(told_status(), unless_changed="uptime_s"))
+    """The whole service at a glance; with `images` a page of them comes along, so that a watcher asks once for both."""
+    try:
+        asked = page_arguments()
+    except ValueError as error:
+        return problem(400, "Bad query", str(error))
+
+    def told() -> Response:
+        whole = told_status()
+        if "images" in request.args:
+            whole["images"] = told_page(*asked)
+        return tagged(whole, unless_changed="uptime_s")
+
+    return for_watchers(told)
 
 
 @api.get("/api/history")
@@ -154,6 +162,12 @@ def readyz() -> Response:
 def openapi() -> Response:
     """The description of this API."""
     return Response(resources.files(__package__).joinpath("openapi.json").read_bytes(), mimetype="application/json")
+
+
+def told_page(state: State | None, limit: int, before: int | None) -> dict[str, Any]:
+    """A page of the visitor's images and the cursor of the next."""
+    found, following = page_of_images(state, limit, before)
+    return {"images": found, "next": following}
 
 
 def tagged(value: dict[str, Any], *, unless_changed: str | None = None) -> Response:

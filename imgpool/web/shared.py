@@ -15,7 +15,7 @@ from flask import Response, current_app, request
 
 from imgpool.web.visitors import visitor
 
-SHARED_S = 0.25
+SHARED_S = 0.2
 MOST = 64
 
 

@@ -154,7 +154,7 @@ def test_the_status_page_lives_also_after_the_way_back(
     expect(done).to_have_text("2")
     page.locator(".card-name").last.click()
     expect(page.get_by_role("heading", name="first.jpg")).to_be_visible()
-    with page.expect_request("**/api/status?watch"):
+    with page.expect_request("**/api/status?watch*"):
         page.evaluate("setTimeout(() => history.back())")  # go_back() waits for a page that is loaded anew
     # Brought back, or loaded anew when something was being asked just then. Of the former locators do not know.
     server.upload(samples[0].read_bytes(), "third.jpg")

@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from serving import SAMPLES, Server
 
 CLIENTS = 4
-PAUSE_S, HISTORY_PAUSE_S = 0.6, 3.0  # as in static/status.js
+PAUSE_S, HISTORY_PAUSE_S = 0.75, 4.0  # as in static/status.js
 PHOTO = SAMPLES / "aurora.avif"
 
 
@@ -32,13 +32,10 @@ def watch(port: int, until: float, answers: Synchronized[int], unchanged: Synchr
     time.sleep(random.uniform(0, PAUSE_S))  # people do not open pages together
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
     tags: dict[str, str] = {}
-    latest, history_at, looks = 0.0, 0.0, 0
+    latest, history_at = 0.0, 0.0
     while time.monotonic() < until:
         began = time.monotonic()
-        paths = ["/api/status?watch"]
-        if looks % 2 == 0:
-            paths.append("/api/images?watch=&limit=60")
-        looks += 1
+        paths = ["/api/status?watch=&images=&limit=60"]
         if began >= history_at:
             paths.append(f"/api/history?watch&since={latest}")
             history_at, latest = began + HISTORY_PAUSE_S, int(time.time()) - 1

@@ -54,3 +54,21 @@ def test_nobody_is_answered_with_what_another_may_see(web: Make, images: dict[st
     site.service.settled()
     assert len(site.client.get("/api/images?watch", headers=steer).json["images"]) == 1
     assert site.client.get("/api/images?watch").json["images"] == []
+    assert len(site.client.get("/api/status?watch&images", headers=steer).json["images"]["images"]) == 1
+    assert site.client.get("/api/status?watch&images").json["images"]["images"] == []
+
+
+def test_the_status_brings_a_page_of_images_along(web: Make, images: dict[str, bytes]) -> None:
+    site = web()
+    for _ in range(3):
+        assert site.raw(images["tiny"]).status_code == 202
+    site.service.settled()
+    where = "/api/status?watch&images&limit=2&state=done"
+    both = site.client.get(where)
+    assert both.json["images"] == site.client.get("/api/images?limit=2&state=done").json
+    assert "images" not in site.client.get("/api/status").json
+    same = site.client.get(
+        "/api/status?watch&images&limit=2&state=done", headers={"If-None-Match": both.headers["ETag"]}
+    )
+    assert same.status_code == 304
+    assert site.client.get("/api/status?images&limit=0").status_code == 400
