@@ -98,12 +98,14 @@ class PoolProcess:
 
     def _begin(self, image_id: str) -> ImageRecord | None:
         """Count an attempt. While the pool is paused: wait, with the message in hand. None: not queued (any more)."""
-        while True:
-            record = self._records.begin(image_id, self._clock.now())
-            if record is not None or not self._cluster.room.paused():
-                return record
+        while (record := self._records.begin(image_id, self._clock.now())) is None:
+            known = self._records.get(image_id)
+            # Whether there is a pause now says nothing of that moment: one that has just ended would cost the message.
+            if known is None or known.state != "queued":
+                return None
             if self._stopping.wait(PAUSED_LOOK_S):
                 raise JobCancelled("the worker stops")
+        return record
 
     def _attempt(self, image_id: str) -> Attempted:
         def process(original: Path, staged: Path) -> Made:

@@ -1,4 +1,4 @@
-"""A worker that was thought lost comes back with variants: another's attempt counts, and these are put away."""
+"""What others change while a worker is at it: an attempt that was thought lost is put away, a pause ends."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from imgpool.config import Settings
 from imgpool.scaleout.broker import Publisher, make_app
 from imgpool.scaleout.process import PoolProcess
-from imgpool.service.records import NewImage
+from imgpool.service.records import ImageRecord, NewImage
 from pictures import photo
 from servers.redis import Redis
 from servers.swift import Swift
@@ -64,6 +64,24 @@ def test_what_was_published_for_nothing_is_put_away(
     assert len(there) == left
     record = worker._records.get(ID)
     assert (record.state if record else None) == {None: "done", TAKEN: "processing", DELETED: None}[meanwhile]
+
+
+def test_a_pause_that_ends_while_a_worker_asks_costs_no_message(
+    worker: PoolProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room, begin = worker._cluster.room, worker._records.begin
+    room.set_paused(True)
+
+    def slowly(image_id: str, now: float) -> ImageRecord | None:
+        begun = begin(image_id, now)
+        room.set_paused(False)
+        return begun
+
+    monkeypatch.setattr(worker._records, "begin", slowly)
+    worker.process(ID)
+    record = worker._records.get(ID)
+    assert record is not None
+    assert (record.state, record.attempts) == ("done", 1)
 
 
 def exists(worker: PoolProcess, filename: str) -> bool:
