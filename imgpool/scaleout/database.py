@@ -49,13 +49,12 @@ class Database:
         self._url = url
         self._connections = connections
         self._pool: ConnectionPool[Patient] | None = None
-        self._lock = threading.Lock()  # of the next one
+        self._lock = threading.Lock()  # of changes of all that follows but the trial
         self._in_hand = 0  # connections that somebody uses
-        # Written without a lock: at worst one request waits, or the log says it twice.
         self._away = False
         self._away_until = 0.0  # by the monotonic clock; 0: a connection can be had, as far as is known
-        self._trial = threading.Lock()  # held by whoever finds out whether it is back
         self._answers_since = 0.0
+        self._trial = threading.Lock()  # held by whoever finds out whether it is back
 
     def open(self) -> None:
         """Connect, and make or complete the tables: of many processes that start at once, one does it. Raises
@@ -119,10 +118,7 @@ class Database:
                     raise ConnectionLost(f"the database does not answer: {_told(error)}") from error
                 raise
         if self._away:
-            log.warning("the database is back")
-            self._answers_since = time.monotonic()
-            self._away_until = 0.0
-            self._away = False
+            self._is_back()
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
@@ -168,14 +164,26 @@ class Database:
                     ) from error
                 error = Patient.refused or error  # why there was no connection
             if isinstance(error, psycopg.OperationalError) and error.sqlstate is None:
-                self._noticed(error)
-                self._away_until = time.monotonic() + AWAY_S
+                self._noticed(error, nobody_asks_for_s=AWAY_S)
             raise StoreError(f"the database failed: {_told(error)}") from error
 
-    def _noticed(self, error: psycopg.Error) -> None:
-        if not self._away:
+    def _noticed(self, error: psycopg.Error, *, nobody_asks_for_s: float = 0.0) -> None:
+        with self._lock:
+            told, self._away = self._away, True
+            if nobody_asks_for_s:
+                self._away_until = time.monotonic() + nobody_asks_for_s
+        if not told:
             log.error("the database is away: %s", _told(error))
-        self._away = True
+
+    def _is_back(self) -> None:
+        # In one step: one that is not away, and asked by one at a time all the same, would stay so.
+        with self._lock:
+            told, self._away = not self._away, False
+            if told:
+                return
+            self._away_until = 0.0
+            self._answers_since = time.monotonic()
+        log.warning("the database is back")
 
 
 def once_more(action: Callable[[], T], again: Callable[[], T]) -> T:
