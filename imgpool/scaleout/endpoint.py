@@ -12,7 +12,7 @@ import errno
 import logging
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 import boto3
@@ -87,24 +87,26 @@ class Endpoint:
         with self._lock:
             if self._looker is not None or self._closing.done:
                 return
-            self._looker = threading.Thread(target=self._look, args=(error,), name="imgpool-s3-look", daemon=True)
-            self._looker.start()
+            looker = threading.Thread(target=self._look, args=(error,), name="imgpool-s3-look", daemon=True)
+            looker.start()
+            self._looker = looker
 
     def _look(self, error: Exception) -> None:
         """Until it answers: one that only stumbled does so at once, and is not called away."""
-        client = _client(self._url, 1, CONNECT_S, 1)
         away = False
         try:
-            while not self._answered(client):
-                if not away:
-                    log.error("S3 is away: %s", error)
-                    away = True
-                if self._closing.wait(LOOK_S):
-                    return
+            with closing(_client(self._url, 1, CONNECT_S, 1)) as client:
+                while not self._answered(client):
+                    if not away:
+                        log.error("S3 is away: %s", error)
+                        away = True
+                    if self._closing.wait(LOOK_S):
+                        return
             if away:
                 log.warning("S3 is back")
+        except Exception:  # no file descriptor is left for a client, say: whoever finds it away next begins anew
+            log.exception("nobody looks whether S3 is back")
         finally:
-            client.close()
             with self._lock:
                 self._looker = None
 

@@ -255,6 +255,16 @@ def test_an_outage_is_noticed_once_and_uploads_are_refused_before_their_bytes_un
     assert told == ["S3 is away", "S3 is back"]
 
 
+def test_one_that_cannot_look_whether_it_is_back_does_not_leave_it_away_for_ever(
+    nobody_listens: Bucket, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "gone")  # so that no further client can be made
+    with pytest.raises(OSError, match="S3: "):
+        nobody_listens.put_bytes("x", b"")
+    wait_for(lambda: nobody_listens.answers, "the end of the one that looked")
+    assert "nobody looks whether S3 is back" in caplog.text
+
+
 def test_a_bucket_that_is_not_there_is_no_missing_image(swift: Swift, tmp_path: Path) -> None:
     with closing(S3Files(Bucket("s3://elsewhere", swift.endpoint), tmp_path / "scratch")) as files:
         with pytest.raises(OSError, match="NoSuchBucket") as raised, files.original(ID):
