@@ -551,11 +551,12 @@ def test_draining_what_nobody_collects_is_told():
     assert str(error).startswith("deadlock: main waits for the end of pool-worker 1; pool-worker 1 waits to send the ")
 
 
-def test_a_drain_with_a_time_limit_is_not_for_good():
+def test_a_drain_with_a_time_limit_is_not_for_good(until):
     with Team() as team:
         pool = team.pool(double, 1, jobs_capacity=3, results_capacity=1).start()
         for number in range(3):
             pool.submit(number)
+        until(lambda: pool.results.statistics().waiting_senders == 1)
         report = pool.drain(timeout_s=0.05)
         assert len(report.unfinished) == 2
         assert len(list(pool.results)) == 3
@@ -616,11 +617,17 @@ def test_a_deadlocked_pool_has_no_thread_left_and_counts_what_it_could_not_deliv
 # -- a pool thrown away --------------------------------------------------------------------------------
 
 
-def test_a_pool_that_is_thrown_away_open_warns_and_is_ended(gate, until):
-    pool = WorkerPool(gate, 1, jobs_capacity=2, results_capacity=3, name="test-pool-lost")
+def test_a_pool_that_is_thrown_away_open_warns_and_is_ended(until):
+    entered = threading.Event()
+
+    def until_the_end(ctx, payload):  # of the pool: whoever ends it waits for a second, and no longer
+        entered.set()
+        assert ctx.wait(WAIT_S)
+
+    pool = WorkerPool(until_the_end, 1, jobs_capacity=2, results_capacity=3, name="test-pool-lost")
     results = pool.start().results
     pool.submit(1)
-    gate.wait_entered()
+    assert entered.wait(WAIT_S)
     pool.submit(2)
     with pytest.warns(ResourceWarning) as caught:  # noqa: PT031 - the warning comes when it is thrown away
         del pool
@@ -629,7 +636,6 @@ def test_a_pool_that_is_thrown_away_open_warns_and_is_ended(gate, until):
         "test-pool-lost was thrown away open: 1 worker threads, 1 queued and 1 running jobs. Its drain() or abort() "
         "was forgotten; use it in a `with` block, or keep it until it has ended"
     )
-    gate.open_wide()
     assert sorted(result.outcome for result in results) == ["cancelled", "succeeded"]
     until(lambda: not [thread for thread in threading.enumerate() if thread.name.startswith("test-pool-lost")])
 
