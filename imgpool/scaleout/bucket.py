@@ -115,7 +115,7 @@ class Bucket:
 
     def delete(self, key: str) -> None:
         """Remove an object; idempotent."""
-        with self._s3.asked(key), suppress(FileNotFoundError):
+        with suppress(FileNotFoundError), self._s3.asked(key):  # as some stores say of one that is not there
             self._s3.client.delete_object(**self._where(key))
 
     def delete_below(self, folder: str) -> None:
@@ -144,7 +144,7 @@ class Bucket:
         """Give back the room of those that were begun so long ago: whoever began them is gone."""
         for key, upload_id, begun_s in self._begun():
             if begun_s >= age.total_seconds():
-                with self._s3.asked(key):
+                with suppress(FileNotFoundError), self._s3.asked(key):  # another host was sooner
                     self._s3.client.abort_multipart_upload(**self._where(key), UploadId=upload_id)
 
     def _begun(self) -> list[tuple[str, str, float]]:

@@ -102,13 +102,14 @@ class Endpoint:
                         away = True
                     if self._closing.wait(LOOK_S):
                         return
-            if away:
-                log.warning("S3 is back")
         except Exception:  # no file descriptor is left for a client, say: whoever finds it away next begins anew
             log.exception("nobody looks whether S3 is back")
+            return
         finally:
             with self._lock:
                 self._looker = None
+        if away:
+            log.warning("S3 is back")
 
     def _answered(self, client: S3Client) -> bool:
         try:

@@ -6,10 +6,12 @@ import hashlib
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -131,6 +133,49 @@ def test_parts_of_a_dead_process_are_given_back(files: S3Files, folder: Bucket) 
     assert parts_begun(folder) == ["originals/x"], "perhaps somebody is at it"
     files.sweep(lambda ids: set(ids))
     assert not parts_begun(folder)
+
+
+def test_parts_that_another_host_gave_back_meanwhile_are_no_error(folder: Bucket) -> None:
+    class Late(Bucket):
+        """Is told of uploads that end before it can end them."""
+
+        def _begun(self) -> list[tuple[str, str, float]]:
+            begun = super()._begun()
+            folder.abort_parts_before(timedelta(hours=-1))
+            return begun
+
+    for name in ("x", "y"):
+        folder._s3.client.create_multipart_upload(**folder._where(f"originals/{name}"))
+    with closing(Late(folder.url, folder.endpoint)) as late:
+        late.abort_parts_before(timedelta(hours=-1))
+    assert not parts_begun(folder)
+
+
+class NotThere(BaseHTTPRequestHandler):
+    """A store that says 404 when there is nothing to delete, as Google's does; Amazon's and Swift say 204."""
+
+    def do_DELETE(self) -> None:
+        told = b"<Error><Code>NoSuchKey</Code><Message>The specified key does not exist.</Message></Error>"
+        self.send_response(404)
+        self.send_header("Content-Length", str(len(told)))
+        self.end_headers()
+        self.wfile.write(told)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_what_is_not_there_can_be_deleted(swift: Swift) -> None:
+    server = HTTPServer(("127.0.0.1", 0), NotThere)
+    thread = threading.Thread(target=server.handle_request)
+    thread.start()
+    try:
+        with closing(Bucket(f"s3://{BUCKET}", f"http://127.0.0.1:{server.server_port}")) as folder:
+            folder.delete("originals/x")
+            assert folder.answers
+    finally:
+        thread.join(60)
+        server.server_close()
 
 
 def test_what_was_published_by_two_attempts_at_once_are_two_things(files: S3Files) -> None:
