@@ -1,7 +1,7 @@
 """Two web hosts and two workers on this machine, everything real: photos through both, each part killed on the way.
 
     python tests/load/scaleout_run.py [--photos 2000] [--no-goodput]
-    python tests/load/scaleout_run.py --away 60 [--part database|S3|broker]
+    python tests/load/scaleout_run.py --away 60 [--part database|S3|broker] [--how ended|frozen]
 
 Prints what became of every photo, and the goodput with one worker process and with two: with S3, whose server takes its
 share of the same CPUs, and with a directory in its place, which leaves them to the workers. Takes some minutes; wants
@@ -110,7 +110,7 @@ def kills(root: Path, postgresql: PostgreSQL, redis: Redis, swift: Swift, photos
     folder = swift.folder()
     with postgresql.database() as url:
         settings = {"broker": redis.url, "database": url, "files": folder.url, "s3_endpoint": swift.endpoint}
-        with Site(root / "kills", queue_capacity=64, max_attempts=5, **settings) as site:
+        with Site(root / "kills", queue_capacity=64, max_attempts=5, lease_s=3, **settings) as site:
             witness = Witness(url)
             witness.watch()
 
