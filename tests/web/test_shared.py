@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 from flask import Response
 
+from imgpool.web import shared
 from imgpool.web.shared import MOST, SHARED_S, Shared
 from webclient import Web
 
@@ -36,9 +38,15 @@ def test_an_answer_is_made_once_in_a_while() -> None:
     assert len(answers._answers) <= MOST
 
 
+@pytest.fixture
+def _shared_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer stays the same until something is changed, and not only for a quarter of a second."""
+    monkeypatch.setattr(shared, "SHARED_S", 3600.0)
+
+
+@pytest.mark.usefixtures("_shared_for_long")
 def test_watchers_get_304_and_see_what_was_steered_at_once(web: Make) -> None:
     site = web()
-    site.service._free = (float("inf"), 1 << 40)  # or the machine's own disk changes it
     told = site.client.get("/api/status?watch")
     assert told.json.keys() == site.status().keys()
     again = site.client.get("/api/status?watch", headers={"If-None-Match": told.headers["ETag"]})
@@ -58,6 +66,7 @@ def test_nobody_is_answered_with_what_another_may_see(web: Make, images: dict[st
     assert site.client.get("/api/status?watch&images").json["images"]["images"] == []
 
 
+@pytest.mark.usefixtures("_shared_for_long")
 def test_the_status_brings_a_page_of_images_along(web: Make, images: dict[str, bytes]) -> None:
     site = web()
     for _ in range(3):
