@@ -11,6 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from imgpool.config import Settings
 from imgpool.errors import Refused
@@ -35,15 +36,20 @@ from imgpool.service.workshop import Workshop
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What a service has from `start` on, beside its engine."""
+
+    uploads: Resumable
+    steering: Steering
+    retries: Retries
+    history: History
+
+
 class Life:
     """Made cheaply, and starts nothing; `start` and `stop` frame it. Raises `SettingError` when made, as `Workshop`
     does.
     """
-
-    uploads: Resumable  # from `start` on
-    steering: Steering  # from `start` on
-    retries: Retries  # from `start` on
-    history: History  # from `start` on
 
     clock: Callable[[], float] = staticmethod(time.monotonic)  # by which uploads stand still
 
@@ -58,6 +64,7 @@ class Life:
         self._door = Door(settings, self.measures)
         self._stores: Stores | None = None  # from `open` on
         self._engine: Engine | None = None  # from `start` on
+        self._parts: _Parts | None = None  # from `start` on
         self._retention: Retention  # from `start` on
         self._started_at = 0.0
 
@@ -126,6 +133,26 @@ class Life:
         return self.stores.records
 
     @property
+    def uploads(self) -> Resumable:
+        """Those that come in several requests. Raises `Draining` before `start`, as the next three do."""
+        return self._started().uploads
+
+    @property
+    def steering(self) -> Steering:
+        """What people may change while it runs."""
+        return self._started().steering
+
+    @property
+    def retries(self) -> Retries:
+        """The second chance of images that failed."""
+        return self._started().retries
+
+    @property
+    def history(self) -> History:
+        """The last five minutes."""
+        return self._started().history
+
+    @property
     def stopping(self) -> Context:
         """Ends when the service begins to stop: a parent for whatever else runs beside the uploads."""
         return self._stopping
@@ -148,15 +175,18 @@ class Life:
         """The engine, started, after what an earlier run left was put in order."""
         backend, stores = self._backend, self.stores
         backend.recover(stores, self._clock.latest())
-        self.uploads = backend.uploads(stores, Intake(self._door.reserve, self._upload, self._count, self.clock))
+        uploads = backend.uploads(stores, Intake(self._door.reserve, self._upload, self._count, self.clock))
         engine = backend.engine(stores, self.workshop, self.measures, self._clock)
         engine.start()
-        self.uploads.start()
-        self.steering = Steering(engine, self.workshop, self.measures)
-        self.retries = Retries(engine, stores.records, self._door.reserve, self._clock)
-        self.history = History(lambda: looked(engine), self.measures)
+        uploads.start()
+        self._parts = _Parts(
+            uploads,
+            Steering(engine, self.workshop, self.measures),
+            Retries(engine, stores.records, self._door.reserve, self._clock),
+            History(lambda: looked(engine), self.measures),
+        )
         self.history.start()
-        self._door.open(engine, lambda: self.files.free_bytes(), self.uploads.make_way)
+        self._door.open(engine, lambda: self.files.free_bytes(), uploads.make_way)
         return engine
 
     def _made_retention(self) -> Retention:
@@ -182,3 +212,8 @@ class Life:
         if self._engine is None:
             raise not_running()
         return self._engine
+
+    def _started(self) -> _Parts:
+        if self._parts is None:
+            raise not_running()
+        return self._parts

@@ -120,7 +120,6 @@ class Service(Life):
 
     def samples(self, since: float) -> list[Sample]:
         """Those of the last five minutes that were taken after a moment (since the epoch). Raises `Draining`."""
-        self._running()
         return self.history.since(since)
 
     # Removal

@@ -313,6 +313,19 @@ def test_before_the_start_every_route_says_503_and_lives(settings: Callable[...,
     assert client.delete(f"/api/images/{NOBODY}").status_code == 503
     assert client.get("/").status_code == 200
     assert client.get("/status").status_code == 503
+    # What changes something: the parts that do it are not there yet.
+    tus = {"Tus-Resumable": "1.0.0"}
+    for method, path, given in (
+        ("PATCH", "/api/pool", {"json": {"workers": 2}}),
+        ("POST", "/api/retries", {"json": {"id": NOBODY}}),
+        ("POST", "/api/retries/all", {"json": {}}),
+        ("POST", "/images/retry", {}),
+        ("OPTIONS", "/api/uploads", {}),
+        ("POST", "/api/uploads", {"headers": tus | {"Upload-Length": "10"}}),
+        ("HEAD", f"/api/uploads/{NOBODY}", {"headers": tus}),
+    ):
+        answer = client.open(path, method=method, **given)
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5"), path
 
 
 def test_after_the_end_too(web: Make, images: dict[str, bytes]) -> None:
