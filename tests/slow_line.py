@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Self
 
 PIECE_BYTES = 16 * 1024
+WAIT_S = 120.0  # nothing waits this long unless it fails
 
 
 class SlowLine:
@@ -23,16 +24,16 @@ class SlowLine:
     def __enter__(self) -> Self:
         self._thread.start()
         starting = asyncio.run_coroutine_threadsafe(asyncio.start_server(self._connect, "127.0.0.1", 0), self._loop)
-        self._listener = starting.result(10)
+        self._listener = starting.result(WAIT_S)
         self.url = f"http://127.0.0.1:{self._listener.sockets[0].getsockname()[1]}"
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(WAIT_S)
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
+        self._thread.join(WAIT_S)
         self._loop.close()
 
     async def _end(self) -> None:

@@ -16,11 +16,11 @@ from PIL import Image
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect, sync_playwright
 
 from pictures import with_camera_exif
-from serving import SAMPLES, Server, wait_for
+from serving import SAMPLES, WAIT_S, Server, wait_for
 from slow_line import SlowLine
 
-PATIENCE_MS = 20_000
-SLOW_BYTES_PER_S = 400_000
+PATIENCE_MS = 1000 * WAIT_S  # for all that follows in this process, as Chromium's
+SLOW_BYTES_PER_S = 200_000  # so that what is on its way stays so until it was looked at
 OpenPage = Callable[..., Page]
 
 
@@ -35,7 +35,7 @@ def firefox() -> Iterator[Browser]:
         pytest.skip(reason)
     expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
-        browser = playwright.firefox.launch(channel="moz-firefox", executable_path=found)
+        browser = playwright.firefox.launch(channel="moz-firefox", executable_path=found, timeout=PATIENCE_MS)
         yield browser
         browser.close()
 

@@ -27,11 +27,12 @@ def filled(data_dir: Path, *options: str) -> tuple[Server, list[str]]:
     server.start()
     server.stopped_decoder()
     ids = [image["id"] for image in server.get("/api/images")["images"]]
-    while True:
+    for _ in range(CAPACITY + 2):  # one more than it takes
         status, answer, _ = server.upload(photo(), "slow.jpg")
         if status == 503:
             return server, ids
         ids.append(answer["images"][0]["id"])
+    raise AssertionError("the queue takes more than its capacity")
 
 
 def ask(connection: http.client.HTTPConnection) -> http.client.HTTPResponse:
@@ -45,9 +46,10 @@ def ask_until_it_stops(asking: http.client.HTTPConnection) -> None:
     """Until a signal has arrived: then an answer says that the connection ends. It may also just end, for a client that
     does not ask again for a quarter of a second.
     """
+    limit = time.monotonic() + WAIT_S
     with closing(asking), suppress(ConnectionError, http.client.HTTPException):
         while not ask(asking).will_close:
-            pass
+            assert time.monotonic() < limit, "the signal has no effect"
 
 
 def check_all_done_after_the_next_start(data_dir: Path, ids: list[str]) -> None:
