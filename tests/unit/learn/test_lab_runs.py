@@ -128,8 +128,9 @@ def test_each_policy_at_a_full_channel(policy: str) -> None:
 
 
 def test_without_a_pool_all_run_at_once_and_photos_take_memory() -> None:
+    # Each waits for longer than a busy machine takes to start them all; a photo may be done before the last one begins.
+    assert run(program="no_pool", jobs=12, length_ms=500)["figures"]["most_working"] == 12
     crowd = run(program="no_pool", jobs=12, kind="image")
-    assert crowd["figures"]["most_working"] == 12
     few = run(workers=2, jobs=12, kind="image")
     assert few["figures"]["most_working"] == 2
     assert crowd["figures"]["memory_bytes"] > 1.5 * few["figures"]["memory_bytes"]
