@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from imgpool.scaleout.database import Database
+from imgpool.scaleout.rows import text
 from imgpool.service.resumable_files import Facts
 
 _LOCK = 0x756E66696E  # "unfin": so that two hosts do not both see the last place free
@@ -57,7 +58,7 @@ class UnfinishedTable:
 
     def look(self, upload_id: str) -> Known | None:
         """How far it is; None when there is no such unfinished upload."""
-        found = self._known(f"SELECT {_ROW} FROM unfinished WHERE id = %s AND {_ALIVE}", (upload_id,))  # noqa: S608
+        found = self._known(f"SELECT {_ROW} FROM unfinished WHERE id = %s AND {_ALIVE}", (text(upload_id),))  # noqa: S608
         return found[0] if found else None
 
     def claim(self, upload_id: str, offset: int) -> tuple[int, tuple[str, ...]] | None:

@@ -247,6 +247,12 @@ def test_a_late_end_on_one_host_harms_no_image_of_another(host: Make) -> None:
     assert one.records.counts().accepted == 1
 
 
+def test_an_id_that_no_database_takes_is_unknown(host: Make) -> None:
+    for odd in ("\0", "\ud800"):
+        with pytest.raises(NoSuchUpload):
+            host().resumable.find(odd)
+
+
 def test_a_killed_end_is_an_image_and_no_upload(host: Make) -> None:
     one, two = host(), host()
     data = photo(320, 240)
