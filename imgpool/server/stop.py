@@ -13,7 +13,9 @@ from collections.abc import Callable
 
 
 class Stop:
-    """`finish_nothing` is called, in a thread of its own, when the stop is to be at once."""
+    """`finish_nothing` is called, in a thread of its own, when the stop is to be at once. Made in the process that is
+    to stop: what it opens is closed when that ends.
+    """
 
     def __init__(self, finish_nothing: Callable[[], None]) -> None:
         self._finish_nothing = finish_nothing

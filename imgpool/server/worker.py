@@ -3,8 +3,7 @@
 Its threads see nothing but requests whose headers are there, and of bodies those that hold a slot. What waits for a
 client otherwise happens on the poller of the main thread: headers on their way (`arrivals`), refusals at the headers
 (`front`), small forms (`bodies`), the close after an answer (`lingering`). Who does not read an answer makes way
-(`answers`). And the service is started before, and
-drained after, the requests are served.
+(`answers`). And the service is started before, and drained after, the requests are served.
 
 This touches private names of gunicorn 27: the dependency is pinned, and `tests/system` shows each effect on raw
 sockets.
@@ -62,9 +61,13 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._connections: weakref.WeakSet[Connection] = weakref.WeakSet()
-        self._stop = Stop(lambda: self.service.stop_at_once())
         self._limited_until = 0.0  # no descriptor was left: fewer connections than set, until then
         self._crowd = False  # more connections wait than were taken in this round
+
+    def init_process(self) -> None:
+        """Called in the process that will serve: whatever the master opened for this one would stay open there."""
+        self._stop = Stop(lambda: self.service.stop_at_once())
+        super().init_process()
 
     @property
     def service(self) -> Service:

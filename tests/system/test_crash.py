@@ -25,6 +25,7 @@ def test_a_killed_gunicorn_process_is_replaced_and_goes_on(tmp_path: Path) -> No
         killed = server.gunicorn_process()
         children = killed.children()
         assert len(children) == 1, "one decoder child for one worker"
+        files_of_master = psutil.Process(server.process.pid).num_fds()
         killed.kill()
 
         def answers() -> bool:
@@ -34,6 +35,7 @@ def test_a_killed_gunicorn_process_is_replaced_and_goes_on(tmp_path: Path) -> No
                 return False
 
         wait_for(answers, "a new gunicorn process")
+        assert psutil.Process(server.process.pid).num_fds() == files_of_master, "left open with each that is replaced"
         assert server.wait_until_settled()["done"] == 5
         _, alive = psutil.wait_procs(children, timeout=WAIT_S)
         assert not alive, "its decoder child outlived it"
