@@ -15,7 +15,7 @@ from typing import Self
 import psutil
 import psycopg
 
-from serving import WAIT_S, Server, wait_for
+from serving import BROKEN, WAIT_S, Server, wait_for
 
 STATES = ("queued", "processing", "done", "failed")
 
@@ -167,7 +167,7 @@ class Uploaders:
             web, began = self._webs[turn % len(self._webs)], time.monotonic()
             try:
                 status, told, headers = web.upload(self._body)
-            except OSError:
+            except BROKEN:
                 status, told, headers = 0, None, {}
             ended = time.monotonic()
             wait_s = headers.get("Retry-After")
@@ -204,6 +204,6 @@ def wait_until_settled(server: Server, timeout_s: float = WAIT_S) -> dict[str, i
             counts: dict[str, int] = server.get("/api/status")["counts"]
             if counts["queued"] + counts["processing"] == 0:
                 return counts
-        except OSError:
+        except BROKEN:
             pass
         time.sleep(0.1)

@@ -13,6 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from contextlib import suppress
+from http.client import HTTPException
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -23,6 +24,8 @@ import psutil
 START_S = END_S = WAIT_S = 120
 # For tests in which an upload stands still until something else has been seen, however long that takes.
 PATIENT = ("--read-timeout-s", "600", "--min-upload-bytes-per-s", "0")
+# What a client sees of a server that dies, which may be before its answer or in the middle of one.
+BROKEN = (OSError, HTTPException)
 SAMPLES = Path(__file__).parent.parent / "sample_images"
 
 

@@ -6,7 +6,9 @@ import os
 import re
 import shutil
 import socket
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -82,6 +84,28 @@ def jpeg(size: tuple[int, int]) -> bytes:
         return file.getvalue()
 
 
+@contextmanager
+def held_place(server: Server) -> Iterator[None]:
+    """One place is taken by an upload that goes on: one that stands still would lose it to whoever wants it."""
+    over = threading.Event()
+    with socket.create_connection(("127.0.0.1", server.port)) as other:
+        other.sendall(b"POST /api/images HTTP/1.1\r\nHost: localhost\r\nContent-Length: 60000000\r\n\r\n")
+        other.sendall((SAMPLES / "forest-orientation-6.jpg").read_bytes())
+
+        def go_on() -> None:
+            while not over.wait(0.05):
+                other.sendall(bytes(1000))
+
+        sending = threading.Thread(target=go_on)
+        sending.start()
+        try:
+            wait_for(lambda: server.get("/api/status")["pool"]["queue"]["reserved"] == 1, "the one place to be taken")
+            yield
+        finally:
+            over.set()
+            sending.join()
+
+
 def test_previews_have_the_photo_s_shape_and_what_is_chosen_ends_done(
     open_page: OpenPage, server: Server, tmp_path: Path
 ) -> None:
@@ -127,15 +151,13 @@ def test_a_full_queue_is_waited_for_and_a_file_that_is_gone_says_so(
 ) -> None:
     """Of a file that is gone Firefox sends the headers, and then nothing."""
     options = ("--workers", "1", "--isolation", "thread", "--queue-capacity", "1")
-    with Server(tmp_path / "data", *options) as server, socket.create_connection(("127.0.0.1", server.port)) as other:
-        other.sendall(b"POST /api/images HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nx")
-        wait_for(lambda: server.get("/api/status")["pool"]["queue"]["reserved"] == 1, "the one place to be taken")
-        page = open_page(server.url)
-        gone = padded(tmp_path / "gone.jpg")
-        page.get_by_label("Choose photos").set_input_files([gone, samples[0]])
-        expect(row(page, gone.name)).to_contain_text("waiting for room")
-        gone.unlink()
-        other.close()
+    with Server(tmp_path / "data", *options) as server:
+        with held_place(server):
+            page = open_page(server.url)
+            gone = padded(tmp_path / "gone.jpg")
+            page.get_by_label("Choose photos").set_input_files([gone, samples[0]])
+            expect(row(page, gone.name)).to_contain_text("waiting for room")
+            gone.unlink()
         expect(page.locator("[data-total=headline]")).to_have_text("1 of 2 done, 1 needs a look")
         expect(row(page, gone.name)).to_contain_text("cannot be read any more")
 

@@ -22,7 +22,7 @@ from servers.ports import free_port
 from servers.postgresql import PostgreSQL
 from servers.rabbitmq import RabbitMQ
 from servers.redis import Redis
-from serving import WAIT_S, Server, wait_for
+from serving import BROKEN, WAIT_S, Server, wait_for
 
 
 def decoders(worker: Server) -> list[psutil.Process]:
@@ -115,7 +115,7 @@ def answer(url: str) -> str:
     try:
         with urllib.request.urlopen(url, timeout=5) as got:
             return str(got.read().decode())
-    except OSError:
+    except BROKEN:
         return ""
 
 

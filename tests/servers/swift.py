@@ -21,7 +21,7 @@ from botocore.config import Config
 from imgpool.scaleout.bucket import Bucket
 from servers.ports import free_port
 from servers.standing import STANDING
-from serving import lives, wait_for
+from serving import BROKEN, lives, wait_for
 
 START_S = END_S = 120
 BUCKET = "photos"
@@ -158,7 +158,7 @@ class Swift:
                 urllib.request.urlopen(f"http://127.0.0.1:{port}/healthcheck", timeout=2).close()
             except urllib.error.HTTPError as error:  # the storage servers know no such path, and say so
                 error.close()
-            except OSError:
+            except BROKEN:
                 return False
         return True
 

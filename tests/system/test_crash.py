@@ -6,14 +6,13 @@ import signal
 import socket
 import subprocess
 import sys
-from http.client import HTTPException
 from pathlib import Path
 
 import psutil
 import pytest
 
 from pictures import photo
-from serving import WAIT_S, Server, wait_for
+from serving import BROKEN, WAIT_S, Server, wait_for
 
 FAULTY = str(Path(__file__).parent.parent / "faulty_server.py")
 
@@ -31,7 +30,7 @@ def test_a_killed_gunicorn_process_is_replaced_and_goes_on(tmp_path: Path) -> No
         def answers() -> bool:
             try:
                 return server.status_of("/healthz") == 200 and server.gunicorn_process() != killed
-            except (OSError, HTTPException, ValueError, psutil.Error):
+            except (*BROKEN, ValueError, psutil.Error):
                 return False
 
         wait_for(answers, "a new gunicorn process")

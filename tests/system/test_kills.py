@@ -17,7 +17,7 @@ import pytest
 
 from ledger import Ledger
 from pictures import photo
-from serving import WAIT_S, Server, lives, wait_for
+from serving import BROKEN, WAIT_S, Server, lives, wait_for
 
 CLIENTS = 4
 FAULTY = str(Path(__file__).parent.parent / "faulty_server.py")
@@ -111,7 +111,7 @@ def test_nothing_is_lost_when_the_gunicorn_process_alone_is_killed(tmp_path: Pat
             def answers() -> bool:
                 try:
                     return server.gunicorn_process() != killed and server.status_of("/readyz") in (200, 503)  # noqa: B023
-                except (OSError, HTTPException, ValueError, psutil.Error):
+                except (*BROKEN, ValueError, psutil.Error):
                     return False
 
             wait_for(answers, "a new gunicorn process")
