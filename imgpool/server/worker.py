@@ -214,10 +214,14 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
 
     def _have_threads_for_the_queue(self) -> None:
         """Somebody may have given the queue more places: each of them is an upload that wants a thread to send."""
-        if not self.service.settings.http_threads:
-            # Only ever more: an executor starts threads up to this number when it needs them, and ends none. The name
-            # is private; with another Python that has it no more, tests/system/test_steering.py fails.
-            self.tpool._max_workers = max(self.tpool._max_workers, http_threads_for(self.service.queue_capacity))
+        most = http_threads_for(self.service.queue_capacity)
+        if not self.service.settings.http_threads and most > self.tpool._max_workers:
+            # Only ever more: an executor starts threads up to this number when it needs them, and ends none. The names
+            # are private; with another Python that has them no more, tests/system/test_steering.py fails.
+            self.tpool._max_workers = most
+            for _ in range(self.tpool._work_queue.qsize()):
+                # Those that came before this was noticed: it starts a thread for a newcomer, and not for who waits.
+                self.tpool._adjust_thread_count()
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         """Wait no longer than until the front stage has something to do."""
