@@ -16,6 +16,7 @@ from pathlib import Path
 
 from imgpool.scaleout.pieces import DirectoryPieces
 from imgpool.service.directory import Directory
+from imgpool.service.durable import sync_directory
 from imgpool.service.files import is_image_id
 
 LEFT_AFTER_S = 86_400.0  # far longer than the time between a file and its record
@@ -54,7 +55,7 @@ class SharedDirectory(Directory):
         folder.mkdir(exist_ok=True)
         staged.rename(folder / token)
         for directory in (folder, self._variants):
-            _sync(directory)
+            sync_directory(directory)
         return f"{token}/"
 
     def withdraw(self, image_id: str, prefix: str) -> None:
@@ -98,11 +99,3 @@ def _older(directory: Path, moment: float) -> Iterator[str]:
                     yield entry.name
             except FileNotFoundError:
                 continue  # another host was faster
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from imgpool.errors import SettingError
+from imgpool.service.durable import NO_HARD_LINKS, made_once, sync_directory
 from imgpool.service.files import NewOriginal, is_image_id
 
 log = logging.getLogger(__name__)
@@ -42,8 +43,8 @@ class Directory:
 
     def _claim(self, data_dir: Path) -> None:
         """Two data directories with one output directory would sweep away each other's variants."""
-        owner = _read_or_write(data_dir / "data-id", secrets.token_hex(16))
-        if _read_or_write(self._output / ".imgpool-data-id", owner) != owner:
+        owner = made_once(data_dir / "data-id", secrets.token_hex(16))
+        if made_once(self._output / ".imgpool-data-id", owner) != owner:
             raise SettingError(
                 f"--output-dir: '{self._output}' is not allowed: it holds the variants of another data directory than "
                 f"'{data_dir}'; allowed: a directory of its own"
@@ -60,7 +61,7 @@ class Directory:
         try:
             os.link(path, final)
         except OSError as error:
-            if error.errno not in (errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK):
+            if error.errno not in (errno.EXDEV, *NO_HARD_LINKS):
                 raise
             copy = _PartFile(final)  # a file system without hard links
             try:
@@ -71,7 +72,7 @@ class Directory:
             finally:
                 copy.discard()
         else:
-            _sync_directory(self._originals)
+            sync_directory(self._originals)
 
     @contextmanager
     def original(self, image_id: str) -> Iterator[Path]:
@@ -96,7 +97,7 @@ class Directory:
         if final.exists():  # from an attempt that was cut off between this rename and its record
             self._remove_tree(final)
         staged.rename(final)
-        _sync_directory(self._output)
+        sync_directory(self._output)
         return ""
 
     def unstage(self, staged: Path) -> None:
@@ -166,7 +167,7 @@ class _PartFile:
         self._file.close()
         self._file = None
         self._part.rename(self._final)
-        _sync_directory(self._final.parent)
+        sync_directory(self._final.parent)
 
     def withdraw(self) -> None:
         self._final.unlink(missing_ok=True)
@@ -176,29 +177,6 @@ class _PartFile:
             self._file.close()
             self._file = None
         self._part.unlink(missing_ok=True)
-
-
-def _read_or_write(path: Path, text: str) -> str:
-    if not path.exists():
-        aside = path.with_name(f"{path.name}.{os.getpid()}")  # renamed when it is whole
-        aside.write_text(text)
-        aside.replace(path)
-    return path.read_text()
-
-
-@contextmanager
-def _directory_descriptor(path: Path) -> Iterator[int]:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-def _sync_directory(path: Path) -> None:
-    """A rename survives a power cut only when the directory itself is synced."""
-    with _directory_descriptor(path) as descriptor:
-        os.fsync(descriptor)
 
 
 def _batches(directory: Path) -> Iterator[list[str]]:

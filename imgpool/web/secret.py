@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import secrets
-from contextlib import suppress
 from pathlib import Path
+
+from imgpool.service.durable import made_once
 
 log = logging.getLogger(__name__)
 
@@ -32,15 +32,4 @@ def secret_key(data_dir: Path) -> str:
     if path.exists() and (len(path.read_text("latin-1")) != KEY_DIGITS or path.stat().st_mode & 0o077):
         log.warning("'%s' is not whole, or others could read it: a new one signs everybody out", path)
         path.unlink()
-    if not path.exists():
-        # Written aside and linked: a crash leaves no half a key, and of two servers that start at once one key wins.
-        aside = path.with_name(f"{path.name}.{os.getpid()}")
-        aside.unlink(missing_ok=True)
-        with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(secrets.token_hex(KEY_DIGITS // 2))
-            file.flush()
-            os.fsync(file.fileno())
-        with suppress(FileExistsError):
-            path.hardlink_to(aside)
-        aside.unlink()
-    return path.read_text()
+    return made_once(path, secrets.token_hex(KEY_DIGITS // 2))
