@@ -15,7 +15,6 @@ import errno
 import logging
 import signal
 import socket
-import threading
 import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
@@ -34,6 +33,7 @@ from imgpool.server.front import Front
 from imgpool.server.lingering import Lingering
 from imgpool.server.opening import say_where, start_or_exit
 from imgpool.server.stop import Stop
+from imgpool.server.threads import raise_limit, start_threads
 from imgpool.service import Service
 
 log = logging.getLogger(__name__)
@@ -112,10 +112,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
     def get_thread_pool(self) -> ThreadPoolExecutor:
         """The threads, started: starting one takes milliseconds of the thread that answers the door in a flood."""
         pool: ThreadPoolExecutor = super().get_thread_pool()
-        gate = threading.Barrier(min(self.cfg.threads, THREADS_AT_START) + 1)
-        for _ in range(gate.parties - 1):
-            pool.submit(gate.wait)
-        gate.wait()
+        start_threads(pool, min(self.cfg.threads, THREADS_AT_START))
         return pool
 
     # A connection's way: accept, arrivals, front, a thread, and back to the arrivals or to the lingering
@@ -216,12 +213,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
         """Somebody may have given the queue more places: each of them is an upload that wants a thread to send."""
         most = http_threads_for(self.service.queue_capacity)
         if not self.service.settings.http_threads and most > self.tpool._max_workers:
-            # Only ever more: an executor starts threads up to this number when it needs them, and ends none. The names
-            # are private; with another Python that has them no more, tests/system/test_steering.py fails.
-            self.tpool._max_workers = most
-            for _ in range(self.tpool._work_queue.qsize()):
-                # Those that came before this was noticed: it starts a thread for a newcomer, and not for who waits.
-                self.tpool._adjust_thread_count()
+            raise_limit(self.tpool, most)  # only ever more
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         """Wait no longer than until the front stage has something to do."""
