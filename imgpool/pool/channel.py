@@ -72,14 +72,19 @@ class Channel(Generic[T]):
         Raises `ChannelClosed`, `ChannelTimeout`, or `Cancelled`/`DeadlineExceeded` of `ctx`; then nothing
         was sent.
         """
-        with self._lock:
-            if ctx is not None:
-                ctx.check()
-            if self._try_send(item):
-                return
-            waiter = Waiter(item, ctx)
-            self._senders.append(waiter)
-        self._senders.wait(waiter, timeout_s)
+        waiter: Waiter | None = None
+        try:
+            with self._lock:
+                if ctx is not None:
+                    ctx.check()
+                if self._try_send(item):
+                    return
+                waiter = Waiter(item, ctx)
+                self._senders.append(waiter)
+            self._senders.wait(waiter, timeout_s)
+        except BaseException:
+            self._senders.withdraw(waiter)
+            raise
 
     def try_send_dropping(self, item: T) -> T | None:
         """Send without waiting; without a place, exchange the oldest buffered item for this one and return
@@ -110,17 +115,19 @@ class Channel(Generic[T]):
     def reserve(self, timeout_s: float | None = None, ctx: Context | None = None) -> Slot[T]:
         """Take a place for an item that comes later, waiting for one; raises as `send` does."""
         self._needs_places()
-        with self._lock:
-            if ctx is not None:
-                ctx.check()
-            if self._try_send(_A_SLOT):
-                return self._slot()
-            waiter = Waiter(_A_SLOT, ctx)
-            self._senders.append(waiter)
+        waiter: Waiter | None = None
         try:
+            with self._lock:
+                if ctx is not None:
+                    ctx.check()
+                if self._try_send(_A_SLOT):
+                    return self._slot()
+                waiter = Waiter(_A_SLOT, ctx)
+                self._senders.append(waiter)
             self._senders.wait(waiter, timeout_s)
         except BaseException:
-            if waiter.fate == "served":  # Ctrl-C just after the place was granted: nobody will ever hold it
+            self._senders.withdraw(waiter)
+            if waiter is not None and waiter.fate == "served":  # Ctrl-C just then: nobody will ever hold this place
                 self._slot().release()
             raise
         return self._slot()
@@ -162,15 +169,20 @@ class Channel(Generic[T]):
         of `ctx`; then nothing was taken. Once `ctx.cancel()` has returned, no call with that context takes
         anything.
         """
-        with self._lock:
-            if ctx is not None:
-                ctx.check()
-            item = self._try_receive()
-            if item is not NOTHING:
-                return item
-            waiter = Waiter(NOTHING, ctx)
-            self._receivers.append(waiter)
-        self._receivers.wait(waiter, timeout_s)
+        waiter: Waiter | None = None
+        try:
+            with self._lock:
+                if ctx is not None:
+                    ctx.check()
+                item = self._try_receive()
+                if item is not NOTHING:
+                    return item
+                waiter = Waiter(NOTHING, ctx)
+                self._receivers.append(waiter)
+            self._receivers.wait(waiter, timeout_s)
+        except BaseException:
+            self._receivers.withdraw(waiter)
+            raise
         received: T = waiter.item
         return received
 

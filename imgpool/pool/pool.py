@@ -174,8 +174,8 @@ class WorkerPool(Generic[P, R]):
         handlers, and the report says which jobs were unfinished. A `JobSlot` still held then is worth
         nothing any more.
         """
+        began = time.monotonic()  # before the time limit, which no drain that waited for it then fell short of
         limit = Context(timeout_s=timeout_s)
-        began = time.monotonic()
         lanes = self._books.stop_admitting()
         self._jobs.close()
         finished = join(lanes, limit)

@@ -13,7 +13,6 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
 from typing import Any, Literal
 
 from imgpool.pool.context import Context, shortest
@@ -70,6 +69,19 @@ class Line(deque[Waiter]):
         while self:
             self.popleft().leave("closed")
 
+    def withdraw(self, waiter: Waiter | None) -> None:
+        """Take a waiter out of the line if it still stands there. Called without the lock.
+
+        Whoever has put one in does this on every error, Ctrl-C between the two included: nobody waits there any more,
+        so nothing may be given to that waiter.
+        """
+        if waiter is None:
+            return
+        with self._lock:
+            if waiter in self:
+                self.remove(waiter)
+                waiter.leave("withdrawn")
+
     def wait(self, waiter: Waiter, timeout_s: float | None) -> None:
         """Sleep until the waiter is served; raise if it was closed upon, or left the line for being late.
 
@@ -78,25 +90,16 @@ class Line(deque[Waiter]):
         ctx = waiter.ctx
         limit = None if timeout_s is None else time.monotonic() + timeout_s
 
-        def withdraw() -> None:
-            with self._lock:
-                if waiter in self:
-                    self.remove(waiter)
-                    waiter.leave("withdrawn")
-
         # Registered without the lock: on a context that is done by now, `withdraw` runs at once and takes it.
-        unregister: Callable[[], None] | None = ctx.on_done(withdraw) if ctx is not None else None
+        unregister = ctx.on_done(lambda: self.withdraw(waiter)) if ctx is not None else None
         try:
             while True:
                 wait_s = shortest(limit, ctx)
                 if waiter.gate.acquire(timeout=-1 if wait_s is None else wait_s):
                     break
                 if (limit is not None and time.monotonic() >= limit) or (ctx is not None and ctx.done):
-                    withdraw()  # it may be served at this very moment; then there is nothing to withdraw
+                    self.withdraw(waiter)  # it may be served at this very moment; then there is nothing to withdraw
                     break
-        except BaseException:
-            withdraw()  # Ctrl-C: nobody waits here any more, so nothing may be given to this waiter
-            raise
         finally:
             if unregister is not None:
                 unregister()

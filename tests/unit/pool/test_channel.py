@@ -193,7 +193,8 @@ def test_cancel_wakes_a_blocked_call(kind, in_thread, until):
     if kind != "receive":
         channel.send(1)
     blocked = in_thread(calls[kind])
-    until(lambda: senders(channel) + receivers(channel) == 1)
+    until(lambda: bool(ctx._callbacks))  # it stands in line, and has said whom to call
+    assert senders(channel) + receivers(channel) == 1
     parent.cancel("retired")
     assert senders(channel) + receivers(channel) == 0
     with pytest.raises(Cancelled, match="retired"):
@@ -257,17 +258,25 @@ def test_a_wait_that_wakes_before_a_slow_clocks_deadline_goes_on(in_thread, unti
     assert receiving.result() == "item"
 
 
-def test_an_interrupted_call_leaves_the_line(monkeypatch):
+@pytest.mark.parametrize("moment", ["on its way to sleep", "asleep"])
+def test_an_interrupted_call_leaves_the_line(moment, monkeypatch):
     """Ctrl-C in a blocked call: nobody may be given anything in its place."""
-    channel = Channel(1)
-    monkeypatch.setattr("imgpool.pool.waiting.shortest", lambda limit, ctx: (_ for _ in ()).throw(KeyboardInterrupt))
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    channel, ctx = Channel(1), Context()
+    if moment == "asleep":
+        monkeypatch.setattr("imgpool.pool.waiting.shortest", interrupt)
+    else:
+        monkeypatch.setattr(Context, "on_done", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        channel.receive()
+        channel.receive(ctx=ctx)
     channel.send(1)
     with pytest.raises(KeyboardInterrupt):
-        channel.send(2)
+        channel.send(2, ctx=ctx)
     with pytest.raises(KeyboardInterrupt):
-        channel.reserve()
+        channel.reserve(ctx=ctx)
     assert channel.try_receive() == 1
     stats = channel.statistics()
     assert (stats.buffered, stats.reserved, stats.waiting_senders, stats.waiting_receivers) == (0, 0, 0, 0)

@@ -274,7 +274,7 @@ def test_after_a_deadlock_nothing_blocks_and_what_does_not_block_still_works():
         with pytest.raises(ChannelTimeout):
             channel.receive(timeout_s=0)
         channel.send(3)
-        team.start(channel.send, 4)  # is told, too, and ends
+        team.start(channel.send, 4).join(WAIT_S)  # is told, too, and ends, before leaving closes the channel
         with pytest.raises(DeadlockError):
             team.join()
 
@@ -450,7 +450,7 @@ def test_what_a_thread_dies_of_is_raised_at_the_end():
         program()
 
 
-def test_leaving_by_an_exception_releases_everybody():
+def test_leaving_by_an_exception_releases_everybody(until):
     ended = []
 
     def waits(channel):
@@ -468,6 +468,7 @@ def test_leaving_by_an_exception_releases_everybody():
         pool = team.pool(double, 2, jobs_capacity=1, results_capacity=1).start()
         team.start(waits, channel)
         team.start(holds_a_slot, channel, other)
+        until(lambda: channel.statistics().waiting_receivers == other.statistics().waiting_receivers == 1)
         raise KeyError
     assert sorted(ended) == ["holds", "waits"]
     assert not pool.statistics().accepting
@@ -618,11 +619,12 @@ def test_a_deadlocked_pool_has_no_thread_left_and_counts_what_it_could_not_deliv
 
 
 def test_a_pool_that_is_thrown_away_open_warns_and_is_ended(until):
-    entered = threading.Event()
+    entered, reasons = threading.Event(), []
 
     def until_the_end(ctx, payload):  # of the pool: whoever ends it waits for a second, and no longer
         entered.set()
         assert ctx.wait(WAIT_S)
+        reasons.append(ctx.reason)
 
     pool = WorkerPool(until_the_end, 1, jobs_capacity=2, results_capacity=3, name="test-pool-lost")
     results = pool.start().results
@@ -636,8 +638,9 @@ def test_a_pool_that_is_thrown_away_open_warns_and_is_ended(until):
         "test-pool-lost was thrown away open: 1 worker threads, 1 queued and 1 running jobs. Its drain() or abort() "
         "was forgotten; use it in a `with` block, or keep it until it has ended"
     )
-    assert sorted(result.outcome for result in results) == ["cancelled", "succeeded"]
+    assert [result.job.payload for result in results if result.outcome == "cancelled"] == [2]
     until(lambda: not [thread for thread in threading.enumerate() if thread.name.startswith("test-pool-lost")])
+    assert reasons == ["thrown away open"]
 
 
 @pytest.mark.parametrize(
