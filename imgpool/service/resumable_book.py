@@ -86,12 +86,7 @@ class Book:
 
     def remove(self, entry: Entry) -> None:
         """The upload is an image, or can become none: forget it and its bytes. Idempotent. Blocks on the disk."""
-        entry.close(self.intake.clock())
-        with self._lock:
-            if self._entries.pop(entry.facts.id, None) is None:
-                return
-            self._bytes -= entry.facts.length
-        self.store.remove(entry.facts.id)
+        self._removed(entry)
 
     def interrupt(self, entry: Entry) -> None:
         """End the request that sends bytes now, if there is one; what has come is kept. Blocks on the disk."""
@@ -121,8 +116,18 @@ class Book:
         return True
 
     def _give_up(self, entry: Entry) -> None:
-        self.remove(entry)
-        self.count_expired()
+        if self._removed(entry):  # two that want its room at once, or one and the tending, count it once
+            self.count_expired()
+
+    def _removed(self, entry: Entry) -> bool:
+        """As `remove`; False when somebody else has, or does so just now."""
+        entry.close(self.intake.clock())
+        with self._lock:
+            if self._entries.pop(entry.facts.id, None) is None:
+                return False
+            self._bytes -= entry.facts.length
+        self.store.remove(entry.facts.id)
+        return True
 
 
 def too_many() -> TooManyUnfinished:

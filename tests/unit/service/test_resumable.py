@@ -26,7 +26,9 @@ from imgpool.errors import (
 )
 from imgpool.imaging.formats import SNIFF_BYTES
 from imgpool.service.records import NewImage, StoreError
+from imgpool.service.resumable import Resumable
 from imgpool.service.resumable_book import Standing
+from imgpool.service.resumable_entry import Entry
 from pictures import photo
 
 HOUR_S = 3600.0
@@ -51,6 +53,12 @@ class Still(Watching):
 
 
 Start = Callable[..., Watching]
+
+
+@pytest.fixture(autouse=True)
+def _only_the_test_tends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread that tends by itself would do so between two steps of a test, too."""
+    monkeypatch.setattr(Resumable, "_keep_tending", lambda uploads: uploads._stopping.wait())
 
 
 @pytest.fixture
@@ -164,6 +172,24 @@ def test_it_expires_and_gives_the_disk_back(service: Still) -> None:
     assert service.uploads.standing().bytes == 0
     with pytest.raises(NoSuchUpload):
         service.uploads.go_on(upload.id, 2000)
+    assert service.measures.snapshot().refused_by == {"expired": 1}
+
+
+def test_one_that_several_find_expired_is_counted_once(service: Still) -> None:
+    """The worst moment: another one tends just when this one has found it."""
+    service.uploads.create(1000, "lake.jpg")
+    service.clock.now += HOUR_S * 2  # type: ignore[attr-defined]
+    with pytest.MonkeyPatch.context() as patch:
+        close = Entry.close
+
+        def after_another(entry: Entry, now: float) -> None:
+            patch.undo()
+            service.uploads.tend()
+            close(entry, now)
+
+        patch.setattr(Entry, "close", after_another)
+        service.uploads.tend()
+    assert unfinished_files(service) == set()
     assert service.measures.snapshot().refused_by == {"expired": 1}
 
 
