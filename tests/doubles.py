@@ -161,8 +161,10 @@ class Watching(Service):
         """Wait until nothing is queued or processing, and all of it is measured; return the counts."""
 
         def quiet() -> bool:
-            counts = self.records.counts()
-            return counts.queued == counts.processing == 0 and self.pool.statistics().queued == 0 == self.busy
+            counts, pool = self.records.counts(), self.pool.statistics()
+            # Of an image that is recorded the collector tells the measures next; then it waits for another.
+            collected = pool.results.waiting_receivers == 1 and pool.results.buffered == 0
+            return counts.queued == counts.processing == pool.queued == pool.busy == 0 and collected
 
         self.until(quiet)
         return self.records.counts()
@@ -171,10 +173,6 @@ class Watching(Service):
     def pool(self) -> Any:
         assert self._engine is not None
         return self._engine.pool
-
-    @property
-    def busy(self) -> int:
-        return int(self.pool.statistics().busy) + int(self.pool.results.statistics().buffered)
 
     def record(self, image_id: str) -> ImageRecord:
         record = self.get(image_id)

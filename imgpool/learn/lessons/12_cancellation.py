@@ -45,7 +45,7 @@ def main(patience_s: float = 10.0) -> None:
     for number in range(3):
         pool.submit(number)
     begun.wait()
-    pool.abort("enough")
+    pool.abort("enough", timeout_s=patience_s)  # waits until the one that had begun has ended
     for result in pool.results:
         when = "after it had begun" if result.worker else "before it began"
         print(f"job {result.job.number}  {result.outcome} {when}: {result.error}")

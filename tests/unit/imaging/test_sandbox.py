@@ -334,15 +334,15 @@ def test_fifty_replacements_leak_nothing(original: Path, into: Path) -> None:
     with in_child() as child:
         process(child, original, into)
         descriptors = psutil.Process().num_fds()
-        threads = threading.active_count()
+        threads = set(threading.enumerate())
         for _ in range(50):
             assert child.pid is not None
             os.kill(child.pid, signal.SIGKILL)
             os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
             child.start()
         process(child, original, into)
-        assert psutil.Process().num_fds() == descriptors
-        assert threading.active_count() == threads
+        assert psutil.Process().num_fds() <= descriptors  # less when what others forgot to close was just collected
+        assert set(threading.enumerate()) <= threads
 
 
 PARENT = """

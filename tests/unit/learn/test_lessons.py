@@ -92,10 +92,11 @@ def test_1_worker_function() -> None:
 
 
 def test_2_complete_pool() -> None:
-    lines = output(2)
+    # With no more places than this, five jobs are sent only when each of the three workers has one in its hands.
+    lines = output(2, "--buffer", 1)
     work = [match for line in lines if (match := re.fullmatch(r"Worker ([123]) processing job ([1-5])", line))]
     assert sorted(match[2] for match in work) == list("12345")
-    assert {match[1] for match in work} == {"1", "2", "3"}  # each job takes a while, so each worker gets one
+    assert {match[1] for match in work} == {"1", "2", "3"}
     assert sorted(line for line in lines if line.startswith("Result")) == [f"Result: {n}" for n in (10, 2, 4, 6, 8)]
     assert len(lines) == 10
 
@@ -113,13 +114,18 @@ def test_2_complete_pool_with_a_job_too_many_is_diagnosed() -> None:
 def test_3_how_it_works() -> None:
     lines = output(3, "--jobs", 4, "--workers", 2)
     assert lines[0] == "Results: [2, 4, 6, 8]"
-    events = [match.groups() for line in lines if (match := re.match(r" *[\d.]+ ms  (\w+) +(\d*)", line))]
+    events = [match.groups() for line in lines if (match := re.match(r" *([\d.]+) ms  (\w+) +(\d*)", line))]
     for number in "1234":
-        assert [kind for kind, job in events if job == number] == ["submitted", "started", "finished"]
-    assert [kind for kind, _ in events].count("worker_stopped") == 2
+        assert [kind for _, kind, job in events if job == number] == ["submitted", "started", "finished"]
+    assert [kind for _, kind, _ in events].count("worker_stopped") == 2
     lanes = [line for line in lines if re.match(r"pool-worker-[12]  ", line)]
     assert len(lanes) == 2
-    assert set("".join(lane.split("  ", 1)[1] for lane in lanes)) - set(" .") == set("1234")
+    drawn = set("".join(lane.split("  ", 1)[1] for lane in lanes)) - set(" .")
+    assert drawn <= set("1234")
+    # What is much shorter than the whole has no place in the picture: where something else took its time meanwhile.
+    begun, ended = ({job: float(at) for at, kind, job in events if kind == which} for which in ("started", "finished"))
+    column_ms = float(events[-1][0]) / 60
+    assert {number for number in "1234" if ended[number] - begun[number] > 2 * column_ms} <= drawn
 
 
 def test_4_image_queue() -> None:
@@ -151,6 +157,7 @@ def test_6_uncontrolled_threads() -> None:
     assert int(crowd[3]) > int(pool[3])  # megabytes: six pictures at once, and not one
 
 
+@pytest.mark.alone
 def test_7_buffers() -> None:
     lines = output(7, "--stream", 12, "--capacities", "0,5,10")
     burst, stream = table(lines[:6], 3), table(lines[6:], 3)
@@ -186,6 +193,7 @@ def test_9_the_law() -> None:
     assert all(line.endswith("  as the law says") for line in lines[1:])
 
 
+@pytest.mark.alone
 def test_10_your_turn() -> None:
     lines = output(10, "--workers", "1,4", "--jobs", 4, "--work-s", 0.05)
     rows = table(lines, 2)
@@ -234,5 +242,5 @@ def test_13_request_lifecycle() -> None:
         "request 4: 503 refused, the queue is full",
     ]
     assert re.fullmatch(r"request 1: answer for request 1; it waited \d+\.\d{3} s", lines[4])
-    assert lines[5] == "request 2: skipped, its client did not wait; 0.000 s of work"
+    assert re.fullmatch(r"request 2: skipped, its client did not wait; 0\.\d{3} s of work", lines[5])
     assert len(lines) == 6

@@ -13,7 +13,6 @@ from imgpool.load.behaviour import ONCE, RUDE, Behaviour
 from imgpool.load.pictures import Picture
 from imgpool.load.target import Target
 from imgpool.load.upload import CHUNK, Answer, upload
-from servers.ports import free_port
 
 BIG = Picture("a b.jpg", b"x" * (512 * CHUNK))  # more than the buffers of a connection hold
 REFUSAL = (
@@ -99,7 +98,9 @@ def test_patience_ends() -> None:
 
 
 def test_nobody_listens() -> None:
-    answer = upload(Target("http", "127.0.0.1", free_port(), "", None), BIG, ONCE)
+    with socket.socket() as taken:  # so that nobody else comes to listen there
+        taken.bind(("127.0.0.1", 0))
+        answer = upload(Target("http", "127.0.0.1", taken.getsockname()[1], "", None), BIG, ONCE)
     assert (answer.kind, answer.reason) == ("unreachable", "Connection refused")
 
 

@@ -88,7 +88,9 @@ def test_giants_wait_in_their_places_and_small_images_go_past(start: Start, imag
     assert service.status().memory.in_use_bytes == service.status().memory.waiting == 0
 
 
-def test_what_waits_for_memory_can_be_deleted_and_is_handed_over_to_the_next_start(start: Start) -> None:
+def test_what_waits_for_memory_can_be_deleted_and_is_handed_over_to_the_next_start(
+    start: Start, hand_back_takes_its_time: None
+) -> None:
     gate = Gate()
     service = start(gate=gate, workers=2, decode_memory_bytes=BUDGET)
     giants = [take(service, giant()) for _ in range(4)]
