@@ -12,10 +12,12 @@ export const PAGE = 60; // fills whole rows of 2, 3, 4, 5 or 6 cards, so that no
 const MOST_NEWEST = 3 * PAGE;
 const NEAR = "1500px 0px";
 const AGAIN_MS = 2000;
+const UNFINISHED = '.card[data-state="queued"], .card[data-state="processing"]';
 
 /** `addressOf(cursor, limit)` is where a page is asked for; `next` is the cursor behind the newest images, or null. */
 export function endless({ newest, below, end, addressOf, known }) {
   let next = null;
+  let last = 0; // of the newest images as they were told: cards behind it hear nothing more from there
   let begun = false;
   let busy = false;
 
@@ -54,7 +56,8 @@ export function endless({ newest, below, end, addressOf, known }) {
     lookAtTheEnd();
   }
 
-  const once = (page) => fetchIfChanged(addressOf(page.dataset.before, PAGE), { always: true });
+  const before = (cursor) => fetchIfChanged(addressOf(cursor, PAGE), { always: true });
+  const once = (page) => before(page.dataset.before);
 
   /** Until the server answers: cards that stand in for images must not stay. */
   async function persistently(page) {
@@ -94,6 +97,17 @@ export function endless({ newest, below, end, addressOf, known }) {
     return answer.next;
   }
 
+  /** Asks again for unfinished cards of the newest images behind this cursor; returns the one to go on from, or 0. */
+  async function refreshBehind(cursor) {
+    const card = Array.from(newest.querySelectorAll(UNFINISHED)).find((each) => Number(each.dataset.cursor) < cursor);
+    if (!card) return 0;
+    const from = Number(card.dataset.cursor) + 1;
+    const answer = await before(from);
+    known(answer.images);
+    redrawImages(newest, answer.images, { whole: answer.next === null, before: from });
+    return Number(answer.images.at(-1)?.cursor ?? 0);
+  }
+
   function empty(page) {
     if (page.children.length === 0 || page.querySelector(":checked, :focus")) return;
     page.style.height = `${page.getBoundingClientRect().height}px`;
@@ -117,6 +131,7 @@ export function endless({ newest, below, end, addressOf, known }) {
      * From the first page below them on, none of them may fall out at the end.
      */
     draw(images, cursor, { asked = false } = {}) {
+      last = Number(images.at(-1)?.cursor ?? 0);
       if (!asked && isSeen()) return redrawImages(newest, images, { whole: cursor === null });
       const known = Number(newest.firstElementChild?.dataset.cursor ?? 0);
       if (begun && images.length && Number(images.at(-1).cursor) > known) startAnew(); // more came than one answer holds
@@ -133,10 +148,10 @@ export function endless({ newest, below, end, addressOf, known }) {
       }
       return 0;
     },
-    /** Asks again for the pages on the screen that have something unfinished. */
+    /** Asks again for what is unfinished: the pages on the screen, and what fell out of the newest images meanwhile. */
     async refresh() {
-      const unfinished = '[data-state="queued"], [data-state="processing"]';
-      await Promise.all(Array.from(below.children).filter((page) => page.querySelector(unfinished)).map((page) => fill(page, once)));
+      await Promise.all(Array.from(below.children).filter((page) => page.querySelector(UNFINISHED)).map((page) => fill(page, once)));
+      for (let cursor = last; cursor; ) cursor = await refreshBehind(cursor);
     },
   };
 }

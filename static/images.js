@@ -43,16 +43,18 @@ export function drawImages(list, images, { keepOlder = false } = {}) {
 
 /**
  * Changes cards in place, and has none come or go while somebody looks at them: returns how many images are newer than
- * all cards. Cards of images that are not in a `whole` answer any more say that they are gone.
+ * all cards. Cards of images that are not in a `whole` answer any more say that they are gone; those from `before` on were
+ * not asked for.
  */
-export function redrawImages(list, images, { whole }) {
+export function redrawImages(list, images, { whole, before = Infinity }) {
   const wanted = new Map(images.map((image) => [image.id, image]));
   const newest = Number(list.firstElementChild?.dataset.cursor ?? 0);
   const last = whole || !images.length ? 0 : Number(images.at(-1).cursor);
   for (const card of list.children) {
     const image = wanted.get(card.dataset.id);
+    const cursor = Number(card.dataset.cursor);
     if (image) drawCard(card, image);
-    else if (Number(card.dataset.cursor) >= last) drawState(card, "gone", document.querySelector("[data-gone-word]").dataset.goneWord);
+    else if (cursor >= last && cursor < before) drawState(card, "gone", document.querySelector("[data-gone-word]").dataset.goneWord);
   }
   return images.filter((image) => Number(image.cursor) > newest).length;
 }

@@ -43,20 +43,24 @@ export async function fetchIfChanged(address, { always = false } = {}) {
  * Runs `task` every `pauseMs` while the page is visible, and every `hiddenPauseMs`, if that is given, while it is not;
  * not while it is left, and at once when somebody comes back to it.
  * `onTrouble(error)` is told of each failure and `onTrouble(null)` of each success. Ends for good when `task` throws
- * SignedOut.
+ * SignedOut. Returns a function that has it run at once, or once more when it runs already: never two at a time, whose
+ * answers could cross.
  */
 export function watch(task, { pauseMs, onTrouble, hiddenPauseMs = null }) {
   let failures = 0;
   let timer = null;
   let running = false;
+  let again = false;
   let over = false;
 
   const pause = () => (away ? null : document.hidden ? hiddenPauseMs : pauseMs);
 
   async function run() {
     timer = null;
+    if (running) again = true;
     if (running || over || pause() === null) return;
     running = true;
+    again = false;
     try {
       await task();
       failures = 0;
@@ -71,6 +75,7 @@ export function watch(task, { pauseMs, onTrouble, hiddenPauseMs = null }) {
       running = false;
     }
     if (over || pause() === null) return;
+    if (again) return run();
     // Spread, so that everybody who lost the server does not come back in the same moment.
     const backOff = Math.min(LONGEST_PAUSE_MS, pause() * 2 ** failures) * (0.75 + Math.random() / 2);
     timer = setTimeout(run, failures ? backOff : pause());
@@ -84,4 +89,5 @@ export function watch(task, { pauseMs, onTrouble, hiddenPauseMs = null }) {
   window.addEventListener("online", runNow);
   window.addEventListener("pageshow", (event) => event.persisted && runNow());
   timer = setTimeout(run, pauseMs);
+  return runNow;
 }

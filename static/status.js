@@ -26,6 +26,7 @@ let latest = null; // the status that was told last
 let asked = false; // somebody has just asked for what is new, or changed something
 let looks = 0;
 let wasHidden = null; // at the last look
+let changes = 0; // made from here so far
 
 const { source, state } = list.dataset;
 const first = { cursor: list.dataset.cursor, limit: list.dataset.limit || PAGE };
@@ -58,9 +59,14 @@ older.hidden = true; // the list goes on by itself
 async function update() {
   const { status } = list.dataset;
   const { hidden } = document;
+  const changed = changes;
   const asks = hidden ? `${status}?watch` : address(status, first, { images: "" });
   // What was drawn last may be the other question's answer: then the same answer as the last time is drawn, too.
   const told = await fetchIfChanged(asks, { always: wasHidden !== hidden });
+  if (changes !== changed) {
+    wasHidden = null; // asked before that change, so perhaps answered before it, too: what is drawn is newer
+    return;
+  }
   wasHidden = hidden;
   const alsoOlder = !hidden && looks++ % 2 === 0;
   if (told?.images) {
@@ -112,12 +118,13 @@ function tell(error) {
   else if (latest) showInTab(latest);
 }
 
+watch(updatePlots, { pauseMs: PLOTS_PAUSE_MS, onTrouble: () => {} })();
+const look = watch(update, { pauseMs: PAUSE_MS, hiddenPauseMs: HIDDEN_PAUSE_MS, onTrouble: tell });
+look();
 steer((status) => {
+  changes += 1;
   looks = 0;
   asked = !status;
-  return status ? draw(status) : update().catch(tell);
+  if (status) draw(status);
+  else look();
 });
-update().catch(tell);
-watch(updatePlots, { pauseMs: PLOTS_PAUSE_MS, onTrouble: () => {} });
-updatePlots().catch(() => {});
-watch(update, { pauseMs: PAUSE_MS, hiddenPauseMs: HIDDEN_PAUSE_MS, onTrouble: tell });

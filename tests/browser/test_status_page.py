@@ -12,14 +12,24 @@ from pathlib import Path
 import psutil
 from playwright.sync_api import Browser, Page, Route, expect
 
+from held import Held
 from imgpool.service.sqlite import SQLiteRecords
-from serving import PATIENT, SAMPLES, WAIT_S, Server
+from serving import PATIENT, SAMPLES, WAIT_S, Server, wait_for
 
 OpenPage = Callable[..., Page]
 
 
-def _number(page: Page, field: str) -> int:
-    return int(page.locator(f'.sums [data-field="{field}"]').first.inner_text().replace(",", ""))
+def _sums(page: Page) -> dict[str, int]:
+    """The numbers that add up, all of one moment."""
+    read = "(all) => Object.fromEntries(all.map((each) => [each.dataset.field, Number(each.value)]))"
+    numbers: dict[str, int] = page.locator(".sums [data-field]").evaluate_all(read)
+    return numbers
+
+
+def _wait_for_pictures(page: Page, number: int) -> None:
+    """One that is deleted while it is being asked for would be logged as missing."""
+    came = "(pictures) => pictures.filter((each) => each.naturalWidth > 0).length"
+    wait_for(lambda: page.locator(".card img").evaluate_all(came) == number, f"{number} thumbnails")
 
 
 def _delete(server: Server, address: str) -> None:
@@ -52,10 +62,12 @@ def test_it_keeps_itself_up_to_date_without_a_reload(server: Server, open_page: 
     expect(page.get_by_text("No images yet.")).to_be_hidden()
     expect(page.locator('[data-reason="unsupported_format"]')).to_have_text("1 not an accepted image format")
     expect(page.locator('.sums [data-field="counts.done"]')).to_have_text("3")
+    expect(page.locator('.sums [data-field="counts.failed"]')).to_have_text("1")
+    sums = _sums(page)
     parts = ("queued", "processing", "done", "failed", "deleted")
-    assert _number(page, "counts.accepted") == sum(_number(page, f"counts.{part}") for part in parts) == 4
-    assert _number(page, "since_start.received") == 5
-    assert _number(page, "since_start.refused") == 1
+    assert sums["counts.accepted"] == sum(sums[f"counts.{part}"] for part in parts) == 4
+    assert sums["since_start.received"] == 5
+    assert sums["since_start.refused"] == 1
     assert page.evaluate("window.sameDocument") is True
 
 
@@ -151,6 +163,7 @@ def test_without_javascript_it_can_be_held_still_to_tick_images(
     page.get_by_role("link", name="Older").click()
     expect(page.locator(".card-name")).to_have_text(["one.jpg"])
     expect(reload).to_have_count(0)
+    _wait_for_pictures(page, 1)
     page.get_by_role("checkbox").check()
     page.get_by_text("Delete selected images").click()
     page.get_by_role("button", name="Delete for good").click()
@@ -170,7 +183,7 @@ def test_an_image_shows_its_variants_and_can_be_deleted_without_javascript(
     page.get_by_role("link", name="lake.jpg").click()
     expect(page.get_by_role("row", name=re.compile("large.*1600.*1200"))).to_be_visible()
     expect(page.get_by_role("row", name=re.compile("thumb.*256.*192"))).to_be_visible()
-    assert page.get_by_role("img", name="lake.jpg").evaluate("(image) => image.naturalWidth") == 1600
+    expect(page.get_by_role("img", name="lake.jpg")).to_have_js_property("naturalWidth", 1600)
     page.get_by_text("Delete this image").click()
     page.get_by_role("button", name="Delete for good").click()
     page.wait_for_url("**/status")
@@ -214,7 +227,7 @@ def test_a_deleted_image_leaves_an_open_status_page(server: Server, open_page: O
     _, answer, _ = server.upload(samples[0].read_bytes(), "lake.jpg")
     server.wait_until_settled()
     page = open_page(f"{server.url}/status")
-    expect(page.locator(".card")).to_have_count(1)
+    _wait_for_pictures(page, 1)
     _delete(server, answer["images"][0]["url"])
     expect(page.locator(".card")).to_have_count(0)
 
@@ -258,6 +271,7 @@ def test_images_that_could_not_be_deleted_stay_and_it_is_said(
     server.upload(samples[1].read_bytes(), "one.png")
     server.wait_until_settled()
     page = open_page(f"{server.url}/status")
+    _wait_for_pictures(page, 1)
     page.get_by_role("checkbox", name="Select one.png").check()
     page.get_by_text("Delete selected images (1)").click()
     page.context.set_offline(True)
@@ -294,6 +308,7 @@ def test_many_images_are_ticked_and_deleted(server: Server, open_page: OpenPage,
         server.upload(samples[1].read_bytes(), name)
     server.wait_until_settled()
     page = open_page(f"{server.url}/status")
+    _wait_for_pictures(page, 3)
     page.get_by_role("checkbox", name="Select one.jpg").check()
     page.get_by_role("checkbox", name="Select three.jpg").check()
     page.get_by_text("Delete selected images (2)").click()
@@ -348,22 +363,14 @@ def test_a_hundred_thousand_images_scroll_by_and_only_those_near_have_cards(
 
 def _look_at_those_on_their_way(page: Page) -> None:
     """Cards stand in for images that are being asked for, of the same height as theirs, also when an answer is lost."""
-    held: list[Route] = []
-
-    def hold(route: Route) -> None:
-        held.append(route)
-
-    older = re.compile(r"/api/images\?.*cursor=")
-    page.route(older, hold)
+    held = Held(page, re.compile(r"/api/images\?.*cursor="))
     page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
     on_their_way = page.locator(".card[data-skeleton]")
     expect(on_their_way).to_have_count(60)
     heights = "(cards) => Array.from(new Set(cards.map((card) => card.getBoundingClientRect().height)))"
     assert page.locator(".card").evaluate_all(heights) == on_their_way.evaluate_all(heights)
-    for route in held:
-        route.abort()
-    held.clear()
-    page.unroute(older, hold)  # it asks again
+    held.wait()
+    held.let_go(lost=True)  # it asks again
     expect(on_their_way).to_have_count(0)
 
 
@@ -379,6 +386,52 @@ def test_what_is_new_comes_on_top_and_nothing_is_lost_below(
         server.upload(samples[1].read_bytes(), f"{number}.png")
     expect(page.locator(".card-name")).to_have_text([f"{number}.png" for number in range(7, -1, -1)])
     expect(page.locator('.card[data-state="done"]')).to_have_count(8)
+
+
+def test_what_is_no_longer_among_the_newest_is_still_told(
+    server: Server, open_page: OpenPage, samples: list[Path]
+) -> None:
+    for number in range(3):
+        server.upload(samples[1].read_bytes(), f"{number}.png")
+    server.wait_until_settled()
+    server.steer(paused=True)
+    page = open_page(f"{server.url}/status?limit=2")
+    expect(page.locator(".card-name")).to_have_text(["2.png", "1.png", "0.png"])
+    for number in (3, 4, 5):
+        server.upload(samples[1].read_bytes(), f"{number}.png")
+        expect(page.locator(".card-name").first).to_have_text(f"{number}.png")
+    expect(page.locator('.card[data-state="queued"]')).to_have_count(3)
+    server.steer(paused=False)
+    expect(page.locator('.card[data-state="done"]')).to_have_count(6)
+
+
+def test_an_answer_from_before_a_change_is_not_drawn_over_it(server: Server, open_page: OpenPage) -> None:
+    page = open_page(f"{server.url}/status")
+    page.evaluate(
+        """() => {
+            window.late = new Promise((go) => (window.letGo = go));
+            window.headlines = [];
+            const ask = window.fetch;
+            window.fetch = async (address, options) => {
+                const answer = await ask(address, options);
+                if (window.held || !/status/.test(address)) return answer;
+                window.held = true;
+                await window.late;
+                return answer;
+            };
+            const line = document.querySelector("[data-headline]");
+            new MutationObserver(() => window.headlines.push(line.textContent)).observe(line, { childList: true });
+        }"""
+    )
+    page.wait_for_function("() => window.held")  # the server has answered, and the answer takes its time
+    page.get_by_role("button", name="Pause").click()
+    expect(page.get_by_role("button", name="Resume")).to_be_visible()
+    with page.expect_response("**/api/status?watch*") as next_answer:
+        page.evaluate("window.letGo()")
+    next_answer.value.finished()
+    page.get_by_role("button", name="Resume").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Accepting uploads")
+    assert page.evaluate("window.headlines") == ["The pool is paused", "Accepting uploads"]
 
 
 def test_the_tab_says_how_the_pool_is(server: Server, open_page: OpenPage, samples: list[Path]) -> None:
