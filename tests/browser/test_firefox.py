@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect, sync_playwright
 
+from held import Held
 from pictures import with_camera_exif
 from serving import SAMPLES, WAIT_S, Server, wait_for
 from slow_line import SlowLine
@@ -133,7 +134,9 @@ def test_pause_resume_and_cancel(open_page: OpenPage, server: Server, tmp_path: 
     with SlowLine(server.port, SLOW_BYTES_PER_S) as line:
         page = open_page(line.url)
         page.get_by_label("Choose photos").set_input_files([first, second])
-        wait_for(lambda: server.get("/api/status")["unfinished"]["uploads"] == 2, "both to be there")
+        for photo in (first, second):
+            expect(row(page, photo.name)).to_contain_text(re.compile("sending.*[kM]B of"))
+        assert server.get("/api/status")["unfinished"]["uploads"] == 2
         row(page, first.name).get_by_role("button", name="Pause").click()
         expect(row(page, first.name)).to_have_attribute("data-state", "paused")
         row(page, second.name).get_by_role("button", name="Cancel").click()
@@ -186,14 +189,13 @@ def test_the_status_page_lives_also_after_the_way_back(
 
 def test_no_number_is_shown_before_it_is_the_reader_s(open_page: OpenPage, server: Server) -> None:
     page = open_page("about:blank", locale="de-DE")
-    held: list[Any] = []
-    page.route("**/reader.js", lambda route: held.append(route))
+    reader = Held(page, "**/reader.js")
     page.goto(f"{server.url}/status", wait_until="commit")
     number = page.locator('.facts [data-field="disk.free_bytes"]')
     expect(number).to_have_count(1)
     expect(number).to_be_hidden()
-    wait_for(lambda: bool(held), "the script to be asked for")
-    held[0].continue_()
+    reader.wait()
+    reader.let_go()
     expect(number).to_be_visible()
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Browser, Page, expect
 
+from held import Held
 from serving import SAMPLES, Server
 
 MOST = 0.02
@@ -90,19 +91,15 @@ def _go_through(page: Page, server: Server) -> None:
     expect(page.locator(".figure canvas")).to_have_count(5)
     shifted("another filter")
 
-    late: list[Route] = []  # the picture's bytes come after the page is drawn
-    page.route(
-        "**/api/images/*/large", lambda route: late.append(route)
-    )  # the picture's bytes come after the page is drawn
-    with page.expect_request("**/api/images/*/large"):
-        page.locator(".card a").first.click()
+    picture = Held(page, "**/api/images/*/large")  # its bytes come after the page is drawn
+    page.locator(".card a").first.click()
     page.wait_for_url("**/images/*", wait_until="commit")
     expect(page.get_by_role("button", name="Copy link")).to_be_visible()
     shifted("an image's page without its picture")
-    late.pop().continue_()
+    picture.wait()
+    picture.let_go()
     expect(page.locator(".picture img")).to_have_js_property("complete", True)
     shifted("an image's page")
-    page.unroute("**/api/images/*/large")
     page.go_back()
 
     page.evaluate("scrollTo(0, 0)")

@@ -154,7 +154,7 @@ def test_a_channel_that_is_never_closed_is_diagnosed(page: Page) -> None:
 def test_each_policy(page: Page) -> None:
     lab = stage(page, "policies")
     drag(lab, "Jobs", 10)
-    drag(lab, "Time between two arrivals", 10)
+    drag(lab, "Time between two arrivals", 0)
     for policy, guess in (
         ("block", "its sender waits"),
         ("refuse", "it is turned away"),

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Browser, Page, expect
 
+from held import Held
 from imgpool.imaging.samples import sample_images
 from serving import SAMPLES, Server, wait_for
 
@@ -32,16 +33,12 @@ def test_the_first_frame_is_in_the_readers_language_and_zone(browser: Browser, t
                 if (main) window.firstFrame = main.innerText; else requestAnimationFrame(look);
             })"""
         )
-        held: list[Route] = []
-
-        def hold(route: Route) -> None:
-            held.append(route)
-
-        page.route("**/reader.js", hold)
+        reader = Held(page, "**/reader.js")
         page.goto(f"{server.url}/status", wait_until="commit")
         page.wait_for_function("() => document.querySelector('.site-foot')", polling=50)
         assert page.evaluate("window.firstFrame") is None  # the page waits for its language
-        held[0].continue_()
+        reader.wait()
+        reader.let_go()
         page.wait_for_function("() => window.firstFrame", polling=50)
         first = page.evaluate("window.firstFrame")
         assert "1.500 free" in first
@@ -105,13 +102,15 @@ def test_a_tab_in_the_background_says_how_far_it_is(server: Server, open_page: O
     expect(icon).to_have_attribute("href", re.compile("favicon-closed"))
     icons.add(icon.get_attribute("href"))
     expect(page.locator(".card")).to_have_count(2)
-    # Headless Chromium counts every tab as seen; this is what the page is told in one that is not.
-    page.evaluate(
-        """() => {
-            Object.defineProperty(document, "hidden", { get: () => true });
-            document.dispatchEvent(new Event("visibilitychange"));
-        }"""
-    )
+    # Headless Chromium counts every tab as seen; this is what the page is told in one that is not. It asks one question
+    # after the other: with this one's answer none is on its way any more that was asked when it was seen.
+    with page.expect_response("**/api/status?watch"):
+        page.evaluate(
+            """() => {
+                Object.defineProperty(document, "hidden", { get: () => true });
+                document.dispatchEvent(new Event("visibilitychange"));
+            }"""
+        )
     server.upload(CUT.read_bytes(), "third.jpg")
     expect(page).to_have_title("0 of 3 · The pool is paused · imgpool")
     assert page.locator(".card").count() == 2  # in the background it asks for the status alone

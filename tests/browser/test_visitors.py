@@ -61,9 +61,11 @@ def test_two_anonymous_people_do_not_see_each_other(
         expect(page.get_by_role("heading", name="Your images")).to_be_visible()
         assert names(page) == [name]
         expect(page.get_by_role("link", name="Metrics")).to_have_count(0)
+    shared.wait_until_settled()  # an image's page loads itself anew when it ends, and folds up what was opened on it
     ann.get_by_role("link", name="ann.png").click()
     expect(ann.get_by_role("heading", level=1)).to_have_text("ann.png")
     assert bob.goto(ann.url).status == 404  # type: ignore[union-attr]
+    expect(ann.get_by_role("img", name="ann.png")).to_have_js_property("naturalWidth", 16)
     ann.get_by_text("Delete this image").click()
     ann.get_by_role("button", name="Delete for good").click()
     ann.wait_for_url("**/status")
@@ -83,6 +85,7 @@ def test_who_signs_in_sees_all_and_who_signs_out_nothing_of_it(open_page: OpenPa
     expect(owner.get_by_role("link", name="Metrics")).to_be_visible()
     assert owner.evaluate("document.documentElement.scrollWidth") <= 360
     owner.get_by_role("button", name="Sign out").click()
+    expect(owner.get_by_role("link", name="Sign in")).to_be_visible()
     owner.goto(f"{shared.url}/status")
     assert "guest.png" not in names(owner)
 
@@ -104,6 +107,7 @@ def test_strange_names_are_text_and_keep_to_their_place(open_page: OpenPage, sha
     assert set(names(page)) == {HEBREW, PILED, MARKUP, "photogpj.exe"}
     assert page.title() == "Status · imgpool"
     page.get_by_role("link", name=HEBREW).click()
+    page.wait_for_url("**/images/*")  # with all that says how it looks
     name, state = (page.locator(f".image-head {part}").bounding_box() for part in ("bdi", ".state"))
     assert name is not None
     assert state is not None
@@ -119,6 +123,7 @@ def test_strange_names_are_text_where_they_are_refused(open_page: OpenPage, shar
     choose(page, HEBREW, PILED, MARKUP, BACKWARDS, data=b"no picture")
     page.get_by_role("button", name="Upload").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("4 files were refused")
+    page.wait_for_load_state()  # with all that says how it looks
     piled = page.locator(".verdict-name", has_text=PILED)
     assert piled.evaluate("node => getComputedStyle(node).overflowY") == "clip"
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
