@@ -1,6 +1,6 @@
 """What a dead server left on the disk, read without its help: the promises as assertions.
 
-Reads a copy of the database: a second connection, or one that recovers it, would change what is looked at.
+Reads a copy of a dead server's database: a connection that recovers it would change what is looked at.
 """
 
 from __future__ import annotations
@@ -73,9 +73,14 @@ class Ledger:
         return counts
 
     def check_recovered(self) -> None:
-        """After a start, while no client has come yet: nothing half made is left, nothing without a record."""
-        rows, _ = self.read()
-        assert self._names(self.data_dir / "originals") == rows.keys()
+        """After a start, while no client has come yet: nothing half made is left, nothing without a record.
+
+        The server is at work meanwhile, and a copy of its files could be half before and half after a checkpoint: they
+        are read where they are, by a connection that can do nothing else.
+        """
+        with closing(sqlite3.connect(f"{(self.data_dir / 'imgpool.db').as_uri()}?mode=ro", uri=True)) as db:
+            rows = {row[0] for row in db.execute("SELECT id FROM images")}
+        assert self._names(self.data_dir / "originals") == rows
         for name in self._names(self.output) - {".imgpool-data-id"}:
             image_id = name.removeprefix(".staged-").removesuffix("-gone")
             assert image_id in rows, f"orphan {name}"
