@@ -13,7 +13,8 @@ WAIT_S = 120.0
 
 class Halfway:
     """Listens at `url` and passes everything on to `port`, until `after` bytes have come from the clients: then
-    `reached` is set and nothing moves until `cut`, which ends that connection. What connects later passes.
+    `reached` is set, nothing moves, and nobody gets through until `cut`, which ends that connection. What connects
+    later passes.
     """
 
     def __init__(self, port: int, after: int) -> None:
@@ -58,6 +59,9 @@ class Halfway:
             except OSError:
                 return
             self._sockets.append(client)
+            if self.reached.is_set() and not self._cut.is_set():
+                client.close()
+                continue
             try:
                 server = socket.create_connection(("127.0.0.1", self._port), WAIT_S)
             except OSError:  # the server is down: so is the network

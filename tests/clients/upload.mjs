@@ -19,7 +19,7 @@ const upload = new tus.Upload(createReadStream(file), {
   uploadSize: statSync(file).size,
   metadata: { filename: basename(file) },
   chunkSize: Number(process.env.CHUNK_BYTES ?? Infinity),
-  retryDelays: Array(100).fill(100),
+  retryDelays: Array(1200).fill(100), // a server may take its time to start again
   async onBeforeRequest(request) {
     if (!(Number(request.getHeader("Upload-Offset")) >= Number(HOLD_AT)) || !existsSync(HOLD_FILE)) return;
     console.log("holds");

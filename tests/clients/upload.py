@@ -11,8 +11,8 @@ with Path(file).open("rb") as stream:
         file_stream=stream,
         metadata={"filename": Path(file).name},
         chunk_size=1 << 30,  # all that is left, in each request
-        retries=100,
-        retry_delay=0.1,  # type: ignore[arg-type]  # it sleeps for so long, whatever its annotation says
+        retries=400,  # a server may take its time to start again; it calls itself for each
+        retry_delay=0.3,  # type: ignore[arg-type]  # it sleeps for so long, whatever its annotation says
     )
     uploader.upload()
     print(f"done {uploader.url}")
