@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import signal
+import sys
+import termios
 from pathlib import Path
 
 import psutil
@@ -20,8 +23,20 @@ def stopped_before_its_image(server: Server, picture: bytes) -> tuple[psutil.Pro
     """The one decoder child, stopped, and the image that it has been given, of which it has read nothing yet."""
     child = server.stopped_decoder()
     image_id = server.upload(picture)[1]["images"][0]["id"]
-    wait_for(lambda: server.get(f"/api/images/{image_id}")["state"] == "processing", "the child to be given the image")
+    wait_for(lambda: unread_bytes(child) > 0, "the child to be given the image")
     return child, image_id
+
+
+def unread_bytes(child: psutil.Process) -> int:
+    """How much lies in the pipe to the child. The record says `processing` before it is asked, and one that ends until
+    then is replaced, and blamed on no image.
+    """
+    descriptors = Path(f"/proc/{child.pid}/fd").iterdir()
+    (requests,) = (
+        each for each in descriptors if str(each.readlink()).startswith("pipe:") and each.lstat().st_mode & 0o400
+    )
+    with requests.open("rb", buffering=0) as pipe:
+        return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
 def child_at_work(server: Server, image_id: str) -> psutil.Process:
