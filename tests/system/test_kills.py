@@ -133,6 +133,7 @@ def test_nothing_is_lost_when_decoder_children_are_killed(tmp_path: Path, kills:
     hit = 0
     with Server(ledger.data_dir, *OPTIONS) as server:
         load = Load(server, ledger, 0, (3000, 2250))
+        wait_for(lambda: len(ledger.answered) > 0, "a first answer")
         for _ in range(kills):
             time.sleep(moments.uniform(0.1, 0.4))
             with suppress(psutil.NoSuchProcess, IndexError):
@@ -168,8 +169,9 @@ def test_nothing_is_lost_when_the_server_is_killed_with_a_full_results_channel(t
             status, answer, _ = server.upload(photo(640, 480, seed=number))
             if status == 202:
                 ledger.answered.append(answer["images"][0]["id"])
-            pool = server.get("/api/status")["pool"]
-            full = status == 503 and pool["results"]["buffered"] == pool["results"]["capacity"] == pool["busy"] == 2
+            told = server.get("/api/status")
+            pool, processing = told["pool"], told["counts"]["processing"]
+            full = status == 503 and pool["results"]["buffered"] == pool["busy"] == 2 and processing == 5
         assert server.get("/api/status")["counts"]["done"] == before
         server.kill()
         (ledger.data_dir / "hold").unlink()
