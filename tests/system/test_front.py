@@ -241,8 +241,17 @@ def test_slow_clients_in_great_number_keep_nobody_out(tmp_path: Path) -> None:
         assert max(waits) < 1
         assert max(pages) < 1
         assert counts["too_slow"] == 16, "each of those that had a place"
-        assert all(b" 408 " in read_all(sock) for sock in heads)
+        assert all(b" 408 " in read_until_broken(sock) for sock in heads)
         assert server.wait_until_settled()["done"] == 10
+
+
+def read_until_broken(sock: socket.socket) -> bytes:
+    """As `read_all`, for who went on sending after the answer: the server listens to that for some seconds only."""
+    got = b""
+    with suppress(ConnectionResetError):
+        while data := sock.recv(65536):
+            got += data
+    return got
 
 
 # Small bodies

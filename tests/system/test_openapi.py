@@ -85,6 +85,7 @@ def test_answers_are_as_described(tmp_path: Path) -> None:
             cwd=tmp_path,
         )
         assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+        server.steer(paused=False)  # as one of them may have left it, with an image put back into the queue
         counts = server.wait_until_settled()
         assert counts["accepted"] == counts["done"] + counts["failed"] + counts["deleted"]
         since = server.get("/api/status")["since_start"]
