@@ -112,6 +112,17 @@ class Server:
         (only,) = psutil.Process(self.process.pid).children()
         return only
 
+    def decoders(self, number: int) -> list[psutil.Process]:
+        """The decoder children of so many workers: each begins by starting its own, beside the first requests."""
+        found: list[psutil.Process] = []
+
+        def all_there() -> bool:
+            found[:] = self.gunicorn_process().children()
+            return len(found) == number
+
+        wait_for(all_there, f"{number} decoder children")
+        return found
+
     def stopped_decoder(self) -> psutil.Process:
         """The decoder child of the one worker, which does nothing more from now on. It has been at work before: one
         that is stopped while it starts is not given an image.
@@ -124,8 +135,13 @@ class Server:
 
     def kill(self) -> None:
         """`kill -9` of the master and the gunicorn process; the decoder children have to end by themselves."""
+        both = self.family()[:2]  # the master, and the first of its children in order of birth
+        # Stopped first, the master before the other: neither is to see the other one end, and begin to do something.
+        for process in both:
+            with suppress(psutil.NoSuchProcess):
+                process.suspend()
         family = self.family()
-        for process in family[:2]:  # the master, and the first of its children in order of birth
+        for process in both:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
         self.process.wait(END_S)

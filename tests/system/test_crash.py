@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from pictures import photo
-from serving import BROKEN, WAIT_S, Server, wait_for
+from serving import BROKEN, END_S, WAIT_S, Server, wait_for
 
 FAULTY = str(Path(__file__).parent.parent / "faulty_server.py")
 
@@ -22,8 +22,7 @@ def test_a_killed_gunicorn_process_is_replaced_and_goes_on(tmp_path: Path) -> No
         for seed in range(5):
             assert server.upload(photo(seed=seed))[0] == 202
         killed = server.gunicorn_process()
-        children = killed.children()
-        assert len(children) == 1, "one decoder child for one worker"
+        children = server.decoders(1)
         files_of_master = psutil.Process(server.process.pid).num_fds()
         killed.kill()
 
@@ -128,7 +127,8 @@ def test_ctrl_c_in_a_flood_of_connections_finishes_what_was_accepted(tmp_path: P
             sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         for process in server.family()[:2]:
             process.send_signal(signal.SIGINT)
-        assert server.stop() == 0
+        assert server.process.wait(END_S) == 0
+        server.stop()  # nothing of it is left
         for sock in sockets:
             sock.close()
         with Server(server.data_dir) as again:
@@ -151,6 +151,7 @@ def test_a_slow_upload_gets_an_answer_when_the_server_stops(tmp_path: Path) -> N
 
 def test_signals_that_add_processes_change_nothing(tmp_path: Path) -> None:
     with Server(tmp_path / "data", "--workers", "1") as server:
+        server.decoders(1)
         before = server.family()
         for number in (signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGUSR2):
             server.process.send_signal(number)

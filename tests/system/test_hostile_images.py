@@ -131,6 +131,7 @@ def test_the_server_takes_them_all_and_lives(tmp_path: Path) -> None:
     contents = {name: content for name, content in contents.items() if len(content) < 5_000_000}
     options = ("--workers", "2", "--job-timeout-s", str(TIMEOUT_S), "--job-memory-bytes", "512MiB")
     with Server(tmp_path / "data", *options) as server:
+        server.decoders(2)
         children = {process.pid for process in server.family()}
         answer = upload_form(server, contents)
         assert server.wait_until_settled()["queued"] == 0
