@@ -51,8 +51,20 @@ class Site:
                 started = [starters.submit(server.start) for server in (*self.webs, *self.workers)]
             for each in started:
                 each.result()
+            self._wait_until_all_are_there()
             self._stack = stack.pop_all()
         return self
+
+    def _wait_until_all_are_there(self) -> None:
+        """For every host to see. Celery says that it works before the processes of its pool have their decoders."""
+
+        def there(web: Server) -> bool:
+            told = {peer["pid"] for peer in web.get("/api/status")["peers"]}
+            processes = [process for worker in self.workers for process in pool_processes(worker)]
+            return {each.pid for each in (*processes, *(web.gunicorn_process() for web in self.webs))} <= told
+
+        for web in self.webs:
+            wait_for(lambda: there(web), "all hosts and workers")  # noqa: B023 - called at once
 
     def _end(self) -> None:
         """All at once: each has to wait for what it has in hand."""
@@ -74,6 +86,7 @@ class Site:
         started = self._worker(number)
         started.start()
         self.workers[number] = started
+        self._wait_until_all_are_there()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

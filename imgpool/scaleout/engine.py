@@ -43,7 +43,7 @@ class CeleryEngine:
         self._publisher = Publisher(app)
         self._places = Places(cluster, self._publisher.send, self._let_go)
         self._overview = Overview(cluster, measures, capacity=settings.queue_capacity, lease_s=settings.lease_s)
-        self._resizing = Resizing(app)
+        self._resizing = Resizing(app, self._overview.nodes)
         self._sweeper = Sweeper(cluster, settings, self._publisher.send, lambda: not self._publisher.away, files=True)
         self._finishes = Finishes(cluster.database, measures)
         self._stopping = Context()

@@ -24,9 +24,9 @@ FRESH_S = 0.25  # how old an answer of the database may be that is told again
 
 
 class Overview:
-    """Any thread may call any method; one at a time asks the database, and none but `look` and `ask` block on it. A
-    member that was silent for `lease_s` is taken to be dead. `measures` are told how many images all workers process
-    at once.
+    """Any thread may call any method; one at a time asks the database, and none but `look`, `ask` and `nodes` block on
+    it. A member that was silent for `lease_s` is taken to be dead. `measures` are told how many images all workers
+    process at once.
     """
 
     def __init__(self, cluster: Cluster, measures: Measures, *, capacity: int, lease_s: float) -> None:
@@ -96,6 +96,12 @@ class Overview:
             results=_channel("results", 0, 0, 0),
             weights=None,
         )
+
+    def nodes(self) -> set[str]:
+        """The names of the Celery workers whose processes are alive. Blocks as `look` does."""
+        self.look()
+        with self._lock:
+            return {each.name.rpartition("/")[0] for each in self._alive("worker")}
 
     def lanes(self) -> tuple[Lane, ...]:
         """See `Engine.lanes`: one for each pool process of every worker."""

@@ -1,13 +1,14 @@
 """How many images all workers process at once, as people steer it: spread over the Celery workers that live.
 
-Owns the thread that asks them. One whose processes are all busy gives them up later, so it is asked until it has done
-it; nothing is remembered beyond this process.
+Owns the thread that asks them. One whose processes are all busy gives them up later, and one that is just slow may not
+answer: they are asked until all that are known to live have done it. Nothing is remembered beyond this process.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from celery import Celery
@@ -21,10 +22,12 @@ ANSWER_S = 1.0  # how long workers may take to answer
 
 
 class Resizing:
-    """`start` and `stop` frame the thread; any thread may call `want`."""
+    """`start` and `stop` frame the thread; any thread may call `want`. `living` tells the names of the workers that
+    were heard of lately, and may block.
+    """
 
-    def __init__(self, app: Celery) -> None:
-        self._app = app
+    def __init__(self, app: Celery, living: Callable[[], set[str]]) -> None:
+        self._app, self._living = app, living
         self._lock = threading.Lock()  # of the wish
         self._wanted: int | None = None  # until the workers have done it
         self._wake = threading.Event()
@@ -65,7 +68,9 @@ class Resizing:
             wanted = self._wanted
         if wanted is None:
             return
-        nodes = sorted({name for reply in self._app.control.ping(timeout=ANSWER_S) for name in reply})
+        # Who does not answer in time is there all the same: the others must not get its share.
+        answered = {name for reply in self._app.control.ping(timeout=ANSWER_S) for name in reply}
+        nodes = sorted(answered | self._living())
         if not nodes:
             return
         share, more = divmod(wanted, len(nodes))
