@@ -171,6 +171,8 @@ def bring_up_to_date(connection: psycopg.Connection[tuple[Any, ...]]) -> None:
     later imgpool wrote.
     """
     with connection.transaction():
+        # Who waited for another has to see what it made, whatever the server is set to.
+        connection.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
         # Whoever set limits for what imgpool does every second did not mean this, which may take minutes once.
         connection.execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing, suppress
+from urllib.parse import quote
 
 import psycopg
 import pytest
@@ -15,6 +16,7 @@ from psycopg_pool import PoolTimeout
 
 from imgpool.config import Settings
 from imgpool.errors import StoreFailed
+from imgpool.scaleout import places
 from imgpool.scaleout.backend import ScaledOut
 from imgpool.scaleout.connections import ANSWER_S, CONNECT_S, STATEMENT_S
 from imgpool.scaleout.database import CONNECTIONS, Database
@@ -175,8 +177,9 @@ def test_one_that_has_much_to_do_is_not_said_to_be_away(database: Database, capl
 
 
 def test_who_asks_for_a_place_while_it_has_much_to_do_is_told_so(
-    settings: Callable[..., Settings], database_url: str, shared: str, redis: Redis
+    settings: Callable[..., Settings], database_url: str, shared: str, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(places, "FRESH_S", 60.0)
     given = settings(broker=redis.url, database=database_url, files=shared)
     service = Service(given, backend=(backend := ScaledOut(given)))
     service.start()
@@ -189,7 +192,9 @@ def test_who_asks_for_a_place_while_it_has_much_to_do_is_told_so(
             assert told.value.retry_after_s
             with pytest.raises(StoreFailed, match="more to do than it can"):
                 service.admit_at_once()
-        wait_for(lambda: not refused(service), "the next moment")
+        assert refused(service)
+        assert backend._engine is not None
+        backend._engine._places._busy_until -= 60.0
         service.admit().discard()
     finally:
         service.stop(10)
@@ -244,8 +249,10 @@ def test_a_change_that_another_one_blocks_is_given_up(database: Database, databa
     assert store.begin(new_image(1).id, 2.0) is not None
 
 
-def test_many_processes_make_the_tables_at_once(database_url: str) -> None:
-    databases = [Database(database_url) for _ in range(8)]
+@pytest.mark.parametrize("isolation", ["read committed", "repeatable read"])  # what the server is set to
+def test_many_processes_make_the_tables_at_once(database_url: str, isolation: str) -> None:
+    wish = quote(" -c default_transaction_isolation=" + isolation.replace(" ", r"\ "))
+    databases = [Database(database_url + wish) for _ in range(8)]
     threads = [threading.Thread(target=database.open) for database in databases]
     for thread in threads:
         thread.start()
