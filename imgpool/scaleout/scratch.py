@@ -61,6 +61,8 @@ def _remove_if_left(directory: Path) -> None:
             shutil.rmtree(directory, ignore_errors=True)
     except BlockingIOError:
         return  # its process lives
+    except FileNotFoundError:
+        return  # and has just ended, and taken it away itself
 
 
 @contextmanager

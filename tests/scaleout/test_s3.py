@@ -246,6 +246,23 @@ def test_a_killed_process_leaves_its_local_files_to_the_next(tmp_path: Path) -> 
     mine.close()
 
 
+def test_one_that_is_closed_while_another_begins_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ending = Scratch(tmp_path)
+    listed = Path.iterdir
+
+    def then_closed(path: Path) -> Iterator[Path]:
+        found = list(listed(path))
+        ending.close()
+        return iter(found)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "iterdir", then_closed)
+        patch.setattr(Path, "is_dir", lambda path: path.name != "lock")  # looked at a moment before
+        beginning = Scratch(tmp_path)
+    assert [path for path in tmp_path.iterdir() if path.is_dir()] == [beginning.path]
+    beginning.close()
+
+
 @pytest.fixture
 def nobody_listens(swift: Swift) -> Iterator[Bucket]:
     with closing(Bucket(f"s3://{BUCKET}/x", "http://127.0.0.1:9")) as bucket:
@@ -269,10 +286,11 @@ def test_a_store_that_is_away_is_an_os_error_soon(
 ) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "file").write_bytes(b"x")
-    began = time.monotonic()
-    with closing(S3Files(nobody_listens, tmp_path / "scratch")) as files, pytest.raises(OSError, match="S3: Could not"):
-        use(files, tmp_path / "in" / "file")
-    assert time.monotonic() - began < 5
+    with closing(S3Files(nobody_listens, tmp_path / "scratch")) as files:
+        began = time.monotonic()
+        with pytest.raises(OSError, match="S3: Could not"):
+            use(files, tmp_path / "in" / "file")
+        assert time.monotonic() - began < 5
     assert local(tmp_path) == []
 
 
