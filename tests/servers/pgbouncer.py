@@ -72,7 +72,9 @@ class PgBouncer:
         ]
         text = text.replace(entry, "\n".join(entries))
         text += f"\nlogfile = {self._directory / 'log'}\nunix_socket_dir =\n"
-        (self._directory / "pgbouncer.ini").write_text(text)
+        aside = self._directory / "pgbouncer.ini.new"
+        aside.write_text(text)
+        aside.replace(self._directory / "pgbouncer.ini")  # which it may just be reading
 
     def start(self) -> None:
         self._configure()

@@ -10,7 +10,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -19,6 +19,7 @@ import pytest
 
 from servers.ports import free_port
 from servers.standing import STANDING
+from serving import lives, wait_for
 
 START_S = 120.0
 PASSWORD = "pass word/1"  # of a server that lives as long as the tests; has to be quoted in a URL
@@ -114,8 +115,10 @@ class PostgreSQL:
 
     def kill(self) -> None:
         """Kill it with all that belongs to it, as a machine that loses power; what the kernel has, stays."""
-        self._signal_all(signal.SIGKILL)
+        family = self._signal_all(signal.SIGKILL)
         self._ended()
+        # Its memory is in use until the last of them is gone, and no other server can start until then.
+        wait_for(lambda: not any(lives(process) for process in family), "the end of PostgreSQL", START_S)
 
     def _ended(self) -> None:
         assert self._process is not None
@@ -123,14 +126,17 @@ class PostgreSQL:
         STANDING.discard(self.pid)
         self._process = None
 
-    def _signal_all(self, number: signal.Signals) -> None:
-        assert self._process is not None
+    def _signal_all(self, number: signal.Signals) -> list[psutil.Process]:
+        """To it, and to all that serve its connections."""
+        server = psutil.Process(self.pid)
+        server.suspend()  # so that none is missed that begins in this moment
+        wait_for(lambda: server.status() == psutil.STATUS_STOPPED, "PostgreSQL to stand still", START_S)
         # Its backends lead process groups of their own, hence one by one.
-        for process in [psutil.Process(self.pid), *psutil.Process(self.pid).children(recursive=True)]:
-            try:
+        family = [server, *server.children(recursive=True)]
+        for process in family:
+            with suppress(psutil.NoSuchProcess):
                 process.send_signal(number)
-            except psutil.NoSuchProcess:
-                continue
+        return family
 
     def remove(self) -> None:
         self.stop()

@@ -69,6 +69,7 @@ devices = {root}/devices
 mount_check = false
 fallocate_reserve = 0
 disable_fallocate = true
+{patience}
 
 [pipeline:main]
 pipeline = {kind}-server
@@ -82,6 +83,7 @@ bind_ip = 127.0.0.1
 bind_port = {port}
 workers = 0
 swift_dir = {root}
+{patience}
 
 [pipeline:main]
 pipeline = catch_errors gatekeeper healthcheck s3api tempauth bulk slo proxy-server
@@ -108,6 +110,9 @@ use = egg:swift#bulk
 [filter:slo]
 use = egg:swift#slo
 """
+# What one of its servers cannot tell another within half a second, or a second, on a machine that is busy, is left to a
+# part of Swift that does not run here: a folder might be listed without its newest object.
+PATIENCE = "conn_timeout = 60\nnode_timeout = 60\ncontainer_update_timeout = 60"
 SERVERS = {
     "object": "swift.obj.server",
     "container": "swift.container.server",
@@ -128,7 +133,7 @@ class Swift:
         (root / "swift.conf").write_text("[swift-hash]\nswift_hash_path_suffix = imgpool\n")
         for kind, port in self._ports.items():
             text = PROXY if kind == "proxy" else STORAGE
-            (root / f"{kind}.conf").write_text(text.format(kind=kind, port=port, root=root))
+            (root / f"{kind}.conf").write_text(text.format(kind=kind, port=port, root=root, patience=PATIENCE))
 
     def start(self) -> None:
         ports = [str(self._ports[ring]) for ring in ("object", "container", "account")]
