@@ -50,7 +50,8 @@ export class Sender {
     const upload = this.#uploads.get(entry);
     if (!upload) return;
     this.#uploads.delete(entry);
-    upload.abort();
+    // One that is being created may have got a slot: its address is awaited, or that could not be given back.
+    if (upload.url || upload.resumes) upload.abort();
     this.door.leave(upload.number);
   }
 
@@ -64,6 +65,7 @@ export class Sender {
       retryDelays: null,
       storeFingerprintForResuming: false,
       onUploadUrlAvailable: () => {
+        if (!isWanted()) return upload.abort(true).catch(() => {}); // and the server forgets it
         entry.address = upload.url;
         // A creation has a slot. One that goes on has yet to ask for it, and knows only that the server is there.
         if (!upload.resumes || this.door.why === "connection" || this.door.why === "server") {
@@ -81,8 +83,9 @@ export class Sender {
         this.#files.change(entry, { sent, rate });
       },
       onSuccess: () => this.#succeeded(entry, upload.number),
-      onError: (error) => this.#failed(entry, upload.number, error),
+      onError: (error) => isWanted() && this.#failed(entry, upload.number, error),
     });
+    const isWanted = () => this.#uploads.get(entry) === upload;
     upload.resumes = Boolean(entry.address);
     upload.number = this.door.asks();
     this.#uploads.set(entry, upload);

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import APIResponse, Page, Route, expect
 
 from held import Held
 from serving import PATIENT, SAMPLES, Server, wait_for
@@ -250,6 +250,26 @@ def test_pause_resume_and_cancel(open_page: OpenPage, server: Server, tmp_path: 
     headline(page, "Done")
     image = server.get("/api/images")["images"][0]
     assert (server.data_dir / "originals" / image["id"]).read_bytes() == first.read_bytes()
+
+
+@pytest.mark.parametrize("press", ["Cancel", "Pause"])
+def test_what_is_stopped_while_it_begins_leaves_nothing_on_the_server(
+    open_page: OpenPage, server: Server, samples: list[Path], press: str
+) -> None:
+    page = open_page(server.url)
+    late: list[tuple[Route, APIResponse]] = []  # the server has made the upload, and its answer takes its time
+    page.route("**/api/uploads", lambda route: late.append((route, route.fetch())))
+    page.get_by_label("Choose photos").set_input_files(samples[0])
+    wait_for(lambda: page.wait_for_timeout(1) or late, "the upload to be made")
+    assert server.get("/api/status")["unfinished"]["uploads"] == 1
+    row(page, samples[0].name).get_by_role("button", name=press).click()
+    ((route, answer),) = late
+    route.fulfill(response=answer)
+    page.unroute("**/api/uploads")
+    wait_for(lambda: server.get("/api/status")["unfinished"]["uploads"] == 0, "nothing to be left")
+    if press == "Pause":
+        page.get_by_role("button", name="Resume all").click()
+        headline(page, "Done")
 
 
 def test_leaving_asks_first_and_coming_back_goes_on(open_page: OpenPage, server: Server, tmp_path: Path) -> None:
