@@ -44,10 +44,11 @@ export class Files extends EventTarget {
     return added;
   }
 
-  /** Takes up what an earlier visit left: entries without their files. */
+  /** Takes up what an earlier visit left: entries without their files. Returns those that were new. */
   restore(remembered) {
-    for (const each of remembered) if (!this.#known.has(keyOf(each))) this.#enter({ file: null, ...each });
+    const fresh = remembered.filter((each) => !this.#known.has(keyOf(each)));
     this.#tell();
+    return fresh.map((each) => this.#enter({ file: null, ...each }));
   }
 
   #enter(given) {
@@ -65,6 +66,7 @@ export class Files extends EventTarget {
     this.counts[entry.state] += 1;
     this.bytes += entry.size;
     this.sent += entry.sent;
+    return entry;
   }
 
   change(entry, what) {

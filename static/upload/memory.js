@@ -34,11 +34,24 @@ export async function remember(files) {
   const open = await living(channel);
   if (open.has(mine)) mine = newName(); // this tab is a copy of another one
   sessionStorage.setItem(PREFIX, mine);
-  channel.onmessage = ({ data }) => data.who && channel.postMessage({ here: mine });
 
   const left = Object.keys(localStorage).filter((key) => key.startsWith(PREFIX) && !open.has(key.slice(PREFIX.length)));
-  for (const key of left) files.restore(read(key).map(restored));
-  for (const key of left) if (key !== PREFIX + mine) localStorage.removeItem(key);
+  const taken = new Map(); // of tabs that seemed closed: what was remembered, and the entries that are here now
+  for (const key of left) taken.set(key, { text: localStorage.getItem(key), entries: files.restore(read(key).map(restored)) });
+  taken.delete(PREFIX + mine);
+  for (const key of taken.keys()) localStorage.removeItem(key);
+
+  /** That tab lives, and had too much to do to say so in time. What was chosen again here stays. */
+  function giveBack(key) {
+    const { text, entries } = taken.get(key);
+    taken.delete(key);
+    if (localStorage.getItem(key) === null) localStorage.setItem(key, text);
+    files.remove(entries.filter((entry) => entry.file === null && files.entries.includes(entry)));
+  }
+  channel.onmessage = ({ data }) => {
+    if (data.who) channel.postMessage({ here: mine });
+    else if (taken.has(PREFIX + data.here)) giveBack(PREFIX + data.here);
+  };
 
   let saved = null;
   let timer = null;

@@ -322,6 +322,32 @@ def test_each_tab_has_its_own_list_and_a_closed_ones_is_taken_up(
     headline(second, "Done")
 
 
+def test_a_tab_that_is_slow_to_say_that_it_lives_gets_its_list_back(
+    open_page: OpenPage, server: Server, tmp_path: Path
+) -> None:
+    first = open_page(server.url)
+    throttle(first, SLOW_BYTES_PER_S // 4)
+    (photo,) = photos(tmp_path / "photos", 1, padding=1_500_000)
+    first.get_by_label("Choose photos").set_input_files(photo)
+    expect(row(first, photo.name)).to_contain_text("sending")
+    first.evaluate(
+        """() => {
+            window.dispatchEvent(new Event("pagehide"));
+            const post = BroadcastChannel.prototype.postMessage;
+            const said = new Promise((go) => (window.speak = go));
+            BroadcastChannel.prototype.postMessage = function (data) { said.then(() => post.call(this, data)); };
+        }"""
+    )
+    second = first.context.new_page()
+    second.goto(server.url)
+    expect(row(second, photo.name)).to_contain_text("Choose this file again")
+    first.evaluate("window.speak()")
+    expect(second.locator("[data-scroller]")).to_be_hidden()
+    first.close()
+    second.reload()
+    expect(row(second, photo.name)).to_contain_text("Choose this file again")
+
+
 def test_nothing_moves_while_files_are_sent(open_page: OpenPage, server: Server, samples: list[Path]) -> None:
     page = open_page(server.url)
     page.get_by_label("Choose photos").set_input_files(samples[:1])
