@@ -1,20 +1,19 @@
-"""A real Chromium for the pages. Every page opened here fails its test when it logs an error."""
+"""A real Chromium for the pages, unless a module has another `browser`. A page that logs an error fails its test."""
 
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Response, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Response
 
+from browsers import PATIENCE_MS, installed
 from servers.ports import free_port
 from serving import SAMPLES, Server
 
-PATIENCE_MS = 120_000  # no test waits this long unless it fails
 UPLOADS = "/api/uploads"
 NAMES = ("/usr/bin/chromium", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -24,19 +23,10 @@ OpenPage = Callable[..., Page]
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Ends with the module: Playwright's event loop must not run beside the tests of other folders."""
-    found = next((path for path in map(shutil.which, NAMES) if path), None)
-    if found is None:
-        reason = f"no Chromium on this machine: looked for {', '.join(NAMES)}"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    expect.set_options(timeout=PATIENCE_MS)
     # Chromium refuses to run as root with its sandbox; /dev/shm is tiny in containers.
     arguments = ["--disable-dev-shm-usage", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=found, args=arguments, timeout=PATIENCE_MS)
+    with installed("chromium", *NAMES, args=arguments) as chromium:
         yield chromium
-        chromium.close()
 
 
 @pytest.fixture

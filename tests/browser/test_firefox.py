@@ -2,71 +2,33 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect
 
+from browsers import installed
 from held import Held
 from pictures import with_camera_exif
-from serving import SAMPLES, WAIT_S, Server, wait_for
+from serving import SAMPLES, Server, wait_for
 from slow_line import SlowLine
 
-PATIENCE_MS = 1000 * WAIT_S  # for all that follows in this process, as Chromium's
 SLOW_BYTES_PER_S = 200_000  # so that what is on its way stays so until it was looked at
 OpenPage = Callable[..., Page]
 
 
 @pytest.fixture(scope="module")
-def firefox() -> Iterator[Browser]:
+def browser() -> Iterator[Browser]:
     """Playwright speaks WebDriver BiDi to an installed Firefox (channel moz-firefox)."""
-    found = shutil.which("firefox-esr") or shutil.which("firefox")
-    if found is None:
-        reason = "no Firefox on this machine: looked for firefox-esr and firefox"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    expect.set_options(timeout=PATIENCE_MS)
-    with sync_playwright() as playwright:
-        browser = playwright.firefox.launch(channel="moz-firefox", executable_path=found, timeout=PATIENCE_MS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def open_page(firefox: Browser) -> Iterator[OpenPage]:
-    """Opens an address in a fresh profile; at the end nothing may have been logged."""
-    contexts = []
-    wrong: list[str] = []
-
-    def logged(message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning"):
-            wrong.append(f"{message.type}: {message.text}")
-
-    def open_one(address: str, **options: Any) -> Page:
-        context = firefox.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(PATIENCE_MS)
-        page.on("console", logged)
-        page.on("pageerror", lambda error: wrong.append(f"exception: {error}"))
-        page.goto(address)
-        return page
-
-    yield open_one
-    for context in contexts:
-        context.close()
-    assert wrong == []
+    with installed("firefox", "firefox-esr", "firefox", channel="moz-firefox") as firefox:
+        yield firefox
 
 
 def row(page: Page, name: str) -> Locator:

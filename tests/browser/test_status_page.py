@@ -285,11 +285,9 @@ def test_images_that_could_not_be_deleted_stay_and_it_is_said(
 
 
 def test_the_page_of_an_unfinished_image_that_is_deleted_says_that_it_is_gone(
-    server: Server, browser: Browser, open_page: OpenPage, samples: list[Path]
+    server: Server, browser: Browser, samples: list[Path]
 ) -> None:
-    status = open_page(f"{server.url}/status")
-    status.get_by_role("button", name="Pause").click()
-    expect(status.get_by_role("heading", level=1)).to_have_text("The pool is paused")
+    server.steer(paused=True)
     image = server.upload(samples[1].read_bytes(), "one.png")[1]["images"][0]
     page = browser.new_page()
     try:
