@@ -24,9 +24,9 @@ FRESH_S = 0.25  # how old an answer of the database may be that is told again
 
 
 class Overview:
-    """Any thread may call any method; one at a time asks the database, and none but `look`, `ask` and `nodes` block on
-    it. A member that was silent for `lease_s` is taken to be dead. `measures` are told how many images all workers
-    process at once.
+    """Any thread may call any method; one at a time asks the database, and none but `ask`, `look`, `look_again` and
+    `nodes` block on it. A member that was silent for `lease_s` is taken to be dead. `measures` are told how many images
+    all workers process at once.
     """
 
     def __init__(self, cluster: Cluster, measures: Measures, *, capacity: int, lease_s: float) -> None:
@@ -63,15 +63,20 @@ class Overview:
         if time.monotonic() - self._looked_at < FRESH_S or not self._looking.acquire(blocking=False):
             return
         try:
-            self.ask()
-        except StoreError as error:
-            log.debug("told of a while ago: %s", error)
+            self._try_to_ask()
         finally:
             self._looking.release()
 
     def look_again(self) -> None:
-        """Whoever steered shall see it at once: the next `look` asks."""
-        self._looked_at = float("-inf")
+        """Whoever steered shall see it at once. Blocks on the database, and for a look that began before."""
+        with self._looking:
+            self._try_to_ask()
+
+    def _try_to_ask(self) -> None:
+        try:
+            self.ask()
+        except StoreError as error:
+            log.debug("told of a while ago: %s", error)
 
     def statistics(self, *, accepting: bool) -> PoolStatistics:
         """See `Engine.statistics`: of all hosts."""
