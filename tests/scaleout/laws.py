@@ -1,11 +1,15 @@
-"""The laws that hold in a database of the scale-out at every moment."""
+"""The laws that hold in a database of the scale-out at every moment, and the wait for one that is to answer again."""
 
 from __future__ import annotations
 
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 from imgpool.scaleout.database import Database
-from imgpool.service.records import NewImage
+from imgpool.service.records import NewImage, StoreError
+
+WAIT_S = 120.0  # no test waits this long unless it fails
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,17 @@ def look(database: Database) -> Moment:
     moment = Moment(*(int(number) for number in row[:-1]), rows=row[-1])
     moment.check()
     return moment
+
+
+def wait_until_it_answers(database: Database) -> None:
+    """Of one that was away and is back: as one sees it who asked it meanwhile."""
+    limit = time.monotonic() + WAIT_S
+    while True:
+        with suppress(StoreError):
+            database.rows("SELECT 1")
+            return
+        assert time.monotonic() < limit, "the database does not answer"
+        time.sleep(0.02)
 
 
 def new_image(number: int) -> NewImage:

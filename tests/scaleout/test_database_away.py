@@ -25,12 +25,11 @@ from imgpool.scaleout.overview import FRESH_S
 from imgpool.scaleout.postgres import PostgresRecords
 from imgpool.scaleout.schema import STEPS
 from imgpool.service import Service, StoreBusy, StoreError
-from scaleout.laws import look, new_image
+from scaleout.laws import WAIT_S, look, new_image, wait_until_it_answers
 from servers.postgresql import PostgreSQL
 from servers.redis import Redis
 from serving import wait_for
 
-WAIT_S = 120.0  # no test waits this long unless it fails
 SLACK_S = 3.0  # of a machine that is busy with something else
 
 
@@ -64,12 +63,9 @@ def test_a_stopped_database_keeps_no_thread_for_long_and_is_found_again(
     finally:
         postgresql.start()
     began = time.monotonic()
-    while True:
-        with suppress(StoreError):
-            assert store.counts().accepted == 1
-            break
-        assert time.monotonic() - began < WAIT_S
+    wait_until_it_answers(database)
     assert time.monotonic() - began < CONNECT_S + SLACK_S, "it was away for longer than the database"
+    assert store.counts().accepted == 1
     told = [message[:40] for message in caplog.messages if "refused" in message]
     assert told == ["the database is away: connection failed:"], "the reason, once"
     assert caplog.messages[-1] == "the database is back"
@@ -90,13 +86,8 @@ def test_a_frozen_database_is_given_up(postgresql: PostgreSQL, database: Databas
         assert refused_after_s(lambda: store.add(new_image(2))) < ANSWER_S + CONNECT_S + SLACK_S
     finally:
         postgresql.thaw()
-    limit = time.monotonic() + WAIT_S
-    while True:
-        with suppress(StoreError):
-            assert store.counts().accepted in (1, 2)
-            break
-        assert time.monotonic() < limit
-    look(database)
+    wait_until_it_answers(database)
+    assert look(database).accepted in (1, 2)
 
 
 def refused(service: Service) -> bool:

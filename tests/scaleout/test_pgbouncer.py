@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 
 import psycopg
@@ -19,7 +19,7 @@ from imgpool.scaleout.postgres import PostgresRecords
 from imgpool.scaleout.room import Room
 from imgpool.service.records import StoreError
 from pictures import photo
-from scaleout.laws import look, new_image
+from scaleout.laws import look, new_image, wait_until_it_answers
 from servers.pgbouncer import PgBouncer
 from servers.postgresql import PostgreSQL
 from servers.redis import Redis
@@ -100,14 +100,8 @@ def test_when_the_server_behind_it_restarts_it_is_found_again(postgresql: Postgr
             assert time.monotonic() - began < ANSWER_S + CONNECT_S + SLACK_S
         finally:
             postgresql.start()
-        began = time.monotonic()
-        while True:
-            with suppress(StoreError):
-                assert store.counts().accepted == 1
-                break
-            assert time.monotonic() - began < 120
-            time.sleep(0.05)
-        look(database)
+        wait_until_it_answers(database)
+        assert look(database).accepted == 1
 
 
 def test_a_site_loses_nothing_when_it_is_killed(

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -17,10 +16,9 @@ from imgpool.scaleout.leftovers import Leftovers
 from imgpool.scaleout.postgres import PostgresRecords
 from imgpool.scaleout.room import Room, RoomStatistics
 from imgpool.service.records import Outcome, StoreError
-from scaleout.laws import look, new_image
+from scaleout.laws import WAIT_S, look, new_image, wait_until_it_answers
 from servers.postgresql import PostgreSQL
 
-WAIT_S = 120.0
 CAPACITY = 32
 
 Process = subprocess.Popen[str]
@@ -231,7 +229,7 @@ def test_a_database_that_crashes_keeps_what_was_promised(
     promised = {word: said(tmp_path / "one", word) for word in ("added", "finished", "deleted")}
     assert process.poll() is None, "it had ended before"
     postgresql.start()
-    _works_again(database)
+    wait_until_it_answers(database)
     look(database)
     states = dict(database.rows("SELECT id, state FROM images"))
     # It is at work again: what it says now that it deletes may have been added before.
@@ -249,13 +247,3 @@ def test_a_database_that_crashes_keeps_what_was_promised(
         Leftovers(database, lease_s=0).expire(5.0, max_attempts=3)
         time.sleep(0.05)
     assert moment.taken == moment.queued
-
-
-def _works_again(database: Database) -> None:
-    limit = time.monotonic() + WAIT_S
-    while time.monotonic() < limit:
-        with suppress(StoreError):
-            database.rows("SELECT 1")
-            return
-        time.sleep(0.02)
-    pytest.fail("the database does not answer")
