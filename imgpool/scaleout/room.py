@@ -15,6 +15,8 @@ from dataclasses import dataclass
 
 from imgpool.scaleout.database import Database, NotUnique
 
+MOST_HOSTS = 1000  # whose setting is remembered
+
 
 @dataclass(frozen=True, slots=True)
 class RoomStatistics:
@@ -41,16 +43,22 @@ class Room:
     def configure(self, host: str, capacity: int) -> None:
         """Take the capacity from the setting with which `host` starts, a name that it has again at its next start;
         unless it was started with the same before. So a start undoes neither what people have steered meanwhile, nor
-        the setting of another host that is newer: of hosts that disagree the newest setting counts, once.
+        the setting of another host that is newer: of hosts that disagree the newest setting counts, once. One that
+        `MOST_HOSTS` others were started after is as new again.
         """
         with self._database.connection() as connection, connection.transaction():
             connection.execute("SELECT FROM room FOR UPDATE")
-            new = connection.execute(
+            before = connection.execute("SELECT capacity FROM capacities WHERE host = %s", (host,)).fetchone()
+            connection.execute(
                 "INSERT INTO capacities (host, capacity) VALUES (%s, %s) ON CONFLICT (host) DO UPDATE "
-                "SET capacity = excluded.capacity WHERE capacities.capacity <> excluded.capacity",
+                "SET capacity = excluded.capacity, started_at = clock_timestamp()",
                 (host, capacity),
-            ).rowcount
-            if new:
+            )
+            connection.execute(
+                "DELETE FROM capacities WHERE host IN (SELECT host FROM capacities ORDER BY started_at DESC OFFSET %s)",
+                (MOST_HOSTS,),
+            )
+            if before != (capacity,):
                 connection.execute(
                     "UPDATE room SET capacity = %s, configured = %s WHERE configured IS DISTINCT FROM %s",
                     (capacity, capacity, capacity),

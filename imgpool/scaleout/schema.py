@@ -161,7 +161,12 @@ CREATE TABLE capacities (
 ALTER TABLE members ADD COLUMN queue_capacity integer; -- of web hosts: as started
 """
 
-STEPS: tuple[LiteralString, ...] = (_FIRST, _SECOND, _THIRD)
+_FOURTH: LiteralString = """
+-- When each was last started: where hosts have new names each time, as pods do, there would be more and more of them.
+ALTER TABLE capacities ADD COLUMN started_at timestamptz NOT NULL DEFAULT clock_timestamp();
+"""
+
+STEPS: tuple[LiteralString, ...] = (_FIRST, _SECOND, _THIRD, _FOURTH)
 
 
 def bring_up_to_date(connection: psycopg.Connection[tuple[Any, ...]]) -> None:

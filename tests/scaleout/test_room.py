@@ -7,14 +7,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from imgpool.scaleout import schema
 from imgpool.scaleout.database import Database
 from imgpool.scaleout.leftovers import Leftovers
 from imgpool.scaleout.postgres import PostgresRecords
 from imgpool.scaleout.room import Room, RoomStatistics
+from imgpool.scaleout.schema import STEPS
 from imgpool.service.records import Outcome, StoreError
 from scaleout.laws import WAIT_S, look, new_image, wait_until_it_answers
 from servers.postgresql import PostgreSQL
@@ -199,6 +202,28 @@ def test_of_hosts_that_disagree_the_newest_setting_counts_once(database: Databas
     places.set_capacity(50)
     assert starts("one", 16) == 50, "what was steered holds"
     assert [starts(host, 64) for host in ("two", "three", "one")] == [64, 64, 64]
+
+
+def test_hosts_that_are_long_gone_are_forgotten(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("imgpool.scaleout.room.MOST_HOSTS", 2)
+    places = room(database)
+    for host in ("one", "two", "one", "three"):
+        places.configure(host, 64)
+    assert database.rows("SELECT host FROM capacities ORDER BY host") == [("one",), ("three",)]
+
+
+def test_a_database_of_the_third_version_goes_on(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as before, closing(Database(database_url)) as database:
+        before.setattr(schema, "STEPS", STEPS[:3])
+        database.open()
+        database.change("INSERT INTO capacities (host, capacity) VALUES ('one', 5)")
+        room(database).set_capacity(7)
+    with closing(Database(database_url)) as database:
+        database.open()
+        assert database.rows("SELECT version FROM imgpool_schema") == [(len(STEPS),)]
+        room(database).configure("one", 5)
+        assert room(database).statistics().capacity == 7, "its setting is not new"
+        database.change("INSERT INTO capacities (host, capacity) VALUES ('two', 5)")  # as an earlier imgpool does
 
 
 def test_a_killed_process_leaves_nothing_taken(database: Database, crowd: StartCrowd, tmp_path: Path) -> None:
