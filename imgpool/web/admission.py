@@ -36,7 +36,7 @@ class Admitted:
 
     def take(self) -> Upload:
         """The slot, once: whoever takes it ends it."""
-        upload, self._upload = self._upload, None
+        upload = self._taken()
         assert upload is not None, "taken twice"  # noqa: S101
         return upload
 
@@ -45,9 +45,14 @@ class Admitted:
         with self._lock:
             was_open, self._open = self._open, False
         if was_open:
-            if self._upload is not None:
-                self.take().discard()
+            if (upload := self._taken()) is not None:
+                upload.discard()
             self._leave()
+
+    def _taken(self) -> Upload | None:
+        with self._lock:
+            upload, self._upload = self._upload, None
+        return upload
 
 
 class Admission:
