@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from imgpool.service import sqlite
 from imgpool.service.records import NewImage, StoreError, StoreFull
 from imgpool.service.sqlite import SQLiteRecords
+from serving import WAIT_S, wait_for
 
 
 def image(number: int) -> NewImage:
@@ -36,10 +38,21 @@ def test_nobody_waits_for_ever_behind_those_who_wait_for_the_store(
 ) -> None:
     monkeypatch.setattr(sqlite, "QUEUE_S", 0.01)
     records = SQLiteRecords(tmp_path / "db")
-    with records._lock:  # as a thread that waits for another program's lock holds it
+    with records._held(None):  # as a thread that waits for another program's lock holds it
         with pytest.raises(StoreError, match="busy"):
             records.counts()
         with pytest.raises(StoreError, match="busy"):
             records.add(image(1))
     records.add(image(1))
+    records.close()
+
+
+def test_whoever_asks_again_at_once_comes_after_those_who_wait(tmp_path: Path) -> None:
+    records = SQLiteRecords(tmp_path / "db")
+    adding = threading.Thread(target=records.add, args=(image(1),))
+    with records._held(None):
+        adding.start()
+        wait_for(lambda: records._turn.statistics().waiting_receivers == 1, "the other to wait")
+    assert records.counts().accepted == 1
+    adding.join(WAIT_S)
     records.close()
