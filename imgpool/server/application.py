@@ -6,7 +6,6 @@ import signal
 import socket
 import sys
 from functools import partial
-from types import FrameType
 from typing import Any
 
 from flask import Flask
@@ -15,6 +14,7 @@ from gunicorn.app.base import BaseApplication
 from imgpool.config import Settings, http_threads_for
 from imgpool.errors import SettingError
 from imgpool.server.descriptors import connections
+from imgpool.server.stop import MasterHandler
 from imgpool.server.worker import Worker
 from imgpool.web import create_app
 from imgpool.web.backing import make_service
@@ -78,22 +78,9 @@ def _before_the_first_worker(settings: Settings, arbiter: Any) -> None:
     # gunicorn answers these with a second worker process or a second master: here that would end the service.
     for number in (signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)
-    _listen_for_the_end(arbiter)
-
-
-def _listen_for_the_end(arbiter: Any) -> None:
-    """The first SIGTERM or Ctrl-C drains, a second one stops at once: gunicorn knows that as SIGQUIT. Left to itself
-    it would not drain at Ctrl-C, and not listen to a second SIGTERM.
-    """
-    asked = False
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        arbiter.signal(signal.SIGQUIT if asked else signal.SIGTERM, frame)
-        asked = True
-
+    handler = MasterHandler(arbiter.signal)
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, handle)
+        signal.signal(number, handler)
 
 
 class Application(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types

@@ -1,15 +1,42 @@
 """A stop of this process, as signals ask for it: when the first one came, and whether a second one came after it.
 
-Owns the thread that hears of the second: the main thread may be in the middle of a drain by then. `ask` and
-`ask_at_once` are for signal handlers, so they take no lock.
+`MasterHandler` is the master's handler, `Stop` what a gunicorn process makes of it: that owns the thread that hears of
+the second one, since the main thread may be in the middle of a drain by then. `ask` and `ask_at_once` are for signal
+handlers, so they take no lock.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable
+from types import FrameType
+
+
+class MasterHandler:
+    """Handles SIGTERM and Ctrl-C in the process that makes it, the master: the first one drains, a second one stops at
+    once. `tell` is gunicorn's own, which knows that as SIGQUIT; left to itself it would not drain at Ctrl-C, and not
+    listen to a second SIGTERM.
+
+    Each gunicorn process inherits it, until it handles signals itself. `missed` is whether one came before: the master
+    tells it once only, and would wait until it kills it.
+    """
+
+    def __init__(self, tell: Callable[[int, FrameType | None], None]) -> None:
+        self._tell = tell
+        self._master = os.getpid()
+        self._asked = False
+        self.missed = False
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        """As Python calls a handler."""
+        if os.getpid() != self._master:
+            self.missed = True
+            return
+        self._tell(signal.SIGQUIT if self._asked else signal.SIGTERM, frame)
+        self._asked = True
 
 
 class Stop:

@@ -32,7 +32,7 @@ from imgpool.server.connection import Connection
 from imgpool.server.front import Front
 from imgpool.server.lingering import Lingering
 from imgpool.server.opening import say_where, start_or_exit
-from imgpool.server.stop import Stop
+from imgpool.server.stop import MasterHandler, Stop
 from imgpool.server.threads import raise_limit, start_threads
 from imgpool.service import Service
 
@@ -264,9 +264,12 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
 
     def init_signals(self) -> None:
         """As the parent class does; a hang-up, which it would die of, is no reason to stop."""
+        inherited = signal.getsignal(signal.SIGTERM)
         super().init_signals()
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to the master too, which decides
+        if isinstance(inherited, MasterHandler) and inherited.missed:
+            self.handle_exit(signal.SIGTERM, None)
 
     def handle_quit(self, sig: int, frame: FrameType | None) -> None:
         """SIGQUIT, the master's word for a second request to stop: finish nothing, hand everything over.

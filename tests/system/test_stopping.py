@@ -5,6 +5,8 @@ from __future__ import annotations
 import http.client
 import signal
 import socket
+import subprocess
+import sys
 import time
 from contextlib import closing, suppress
 from pathlib import Path
@@ -126,6 +128,14 @@ def test_a_second_signal_stops_at_once_and_loses_nothing(
     assert sum(row.state == "queued" for row in rows.values()) >= CAPACITY // 2
     check_all_done_after_the_next_start(tmp_path / "data", ids)
     print(f"\nstopped {took_s:.2f} s after the second signal")
+
+
+def test_a_signal_that_meets_a_gunicorn_process_while_it_starts_is_not_lost(tmp_path: Path) -> None:
+    """The master passes it on once, and would kill the process after the time to drain."""
+    early = str(Path(__file__).parent.parent / "early_stop_server.py")
+    command = [sys.executable, early, "--port", "0", "--data-dir", str(tmp_path), "--drain-timeout-s", "600"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=WAIT_S, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_open_pages_are_hardly_waited_for_and_a_request_on_its_way_is_answered(tmp_path: Path) -> None:
