@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import http.client
 import socket
-import time
 
 from serving import WAIT_S, Server
+from stopwatch import Stopwatch
 
 
 def connect(server: Server, timeout_s: float = WAIT_S) -> socket.socket:
@@ -36,6 +36,6 @@ def read_all(sock: socket.socket) -> bytes:
 
 def elapsed_s(server: Server, path: str) -> float:
     """How long a GET takes, answered with 200."""
-    asked = time.monotonic()
-    assert server.status_of(path) == 200
-    return time.monotonic() - asked
+    with Stopwatch() as watch:
+        assert server.status_of(path) == 200
+    return watch.s

@@ -13,6 +13,7 @@ import pytest
 
 from pictures import flat, photo
 from serving import Server, wait_for
+from stopwatch import Stopwatch
 
 pytestmark = pytest.mark.alone
 
@@ -76,10 +77,11 @@ def test_a_decoder_that_crashes_fails_its_image_at_once(tmp_path: Path, number: 
 
 def test_a_decoder_that_hangs_fails_its_image_within_a_second_of_the_limit(tmp_path: Path) -> None:
     with Server(tmp_path / "data", "--workers", "1", "--job-timeout-s", str(LIMIT_S)) as server:
-        _, image_id = stopped_before_its_image(server, photo())  # and stays stopped
-        wait_for(lambda: server.get(f"/api/images/{image_id}")["state"] == "failed", "the image to fail")
+        with Stopwatch() as watch:
+            _, image_id = stopped_before_its_image(server, photo())  # and stays stopped
+            wait_for(lambda: server.get(f"/api/images/{image_id}")["state"] == "failed", "the image to fail")
         image = server.get(f"/api/images/{image_id}")
-        assert LIMIT_S <= image["service_s"] <= LIMIT_S + 1
+        assert LIMIT_S <= image["service_s"] <= LIMIT_S + 1 + watch.lost_s
         assert "longer than the limit of 2 s" in image["error"]
         check_the_next_is_unaffected(server)
         print(f"\nlimit {LIMIT_S} s: failed after {image['service_s']:.2f} s")

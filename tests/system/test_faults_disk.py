@@ -10,7 +10,6 @@ import socket
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -20,6 +19,7 @@ import pytest
 from ledger import Ledger
 from pictures import photo
 from serving import WAIT_S, Server, wait_for
+from stopwatch import Stopwatch
 
 pytestmark = pytest.mark.alone
 
@@ -135,19 +135,18 @@ def test_a_store_that_somebody_holds_refuses_uploads_and_delays_images(tmp_path:
         server.wait_until_settled()
         with closing(sqlite3.connect(tmp_path / "data" / "imgpool.db", isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
-            asked = time.monotonic()
-            status, answer, headers = server.upload(photo(seed=1))
-            took_s = time.monotonic() - asked
+            with Stopwatch() as watch:
+                status, answer, headers = server.upload(photo(seed=1))
             assert (status, answer["type"]) == (503, "/problems/store-failed")
             assert int(headers["Retry-After"]) > 0
             other.execute("ROLLBACK")
-        assert took_s < 8, took_s
+        assert watch.s < 8, watch.s
         assert len(names(tmp_path / "data" / "originals")) == 1
         assert server.upload(photo(seed=2))[0] == 202
         assert server.wait_until_settled()["done"] == 2
         check_log(server, "an upload could not be stored", 1)
     Ledger(tmp_path / "data").check_settled()
-    print(f"\na locked store: 503 after {took_s:.1f} s")
+    print(f"\na locked store: 503 after {watch.s:.1f} s")
 
 
 def test_images_wait_for_a_store_that_somebody_holds(tmp_path: Path) -> None:
