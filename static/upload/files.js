@@ -69,7 +69,9 @@ export class Files extends EventTarget {
     return entry;
   }
 
+  /** Does nothing to an entry that was removed while somebody waited for what is to be changed. */
   change(entry, what) {
+    if (this.#known.get(keyOf(entry)) !== entry) return;
     if (what.state && what.state !== entry.state) {
       this.counts[entry.state] -= 1;
       this.counts[what.state] += 1;

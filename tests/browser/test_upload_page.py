@@ -272,6 +272,25 @@ def test_what_is_stopped_while_it_begins_leaves_nothing_on_the_server(
         headline(page, "Done")
 
 
+def test_what_is_told_of_a_file_that_was_removed_meanwhile_is_not_counted(
+    open_page: OpenPage, server: Server, samples: list[Path]
+) -> None:
+    page = open_page(server.url)
+    page.get_by_label("Choose photos").set_input_files(samples[0])
+    headline(page, "Done")
+    (image,) = server.get("/api/images")["images"]
+    questions = Held(page, "**/api/images?ids=*")
+    page.reload()
+    questions.wait()
+    page.get_by_role("button", name="Clear the list").click()
+    expect(page.locator(".row")).to_have_count(0)
+    assert page.request.delete(server.url + image["url"]).status == 204
+    with page.expect_response("**/api/images?ids=*"):
+        questions.let_go()
+    page.get_by_label("Choose photos").set_input_files(samples[1])
+    headline(page, "Done")
+
+
 def test_leaving_asks_first_and_coming_back_goes_on(open_page: OpenPage, server: Server, tmp_path: Path) -> None:
     page = open_page(server.url)
     done, half, never, never_too = photos(tmp_path / "photos", 4, padding=1_500_000)
