@@ -48,8 +48,8 @@ def open_page(browser: Browser) -> Iterator[OpenPage]:
     def open_one(address: str, **options: Any) -> Page:
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
         contexts.append(context)
+        context.set_default_timeout(PATIENCE_MS)
         page = context.new_page()
-        page.set_default_timeout(PATIENCE_MS)
         page.on("console", logged)
         page.on("pageerror", lambda error: wrong.append(f"exception: {error}"))
         page.on("response", answered)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from browsers import PATIENCE_MS
 from held import Held
 from serving import SAMPLES, Server
 
@@ -39,6 +40,7 @@ def test_nothing_jumps(browser: Browser, tmp_path: Path, screen: Any) -> None:
     with Server(tmp_path / "d", "--workers", "1", "--isolation", "thread") as server:
         _fill(server, [f"{number}.png" for number in range(20)])
         context = browser.new_context(viewport=screen)
+        context.set_default_timeout(PATIENCE_MS)
         try:
             context.add_init_script(OBSERVE)
             _go_through(context.new_page(), server)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from browsers import PATIENCE_MS
 from held import Held
 from imgpool.imaging.samples import sample_images
 from serving import SAMPLES, Server, wait_for
@@ -26,6 +27,7 @@ def test_the_first_frame_is_in_the_readers_language_and_zone(browser: Browser, t
         received = server.get(image["url"])["received_at"]
         server.wait_until_settled()
         context = browser.new_context(locale="de-DE", timezone_id="Asia/Kathmandu")
+        context.set_default_timeout(PATIENCE_MS)
         page = context.new_page()
         page.add_init_script(
             """requestAnimationFrame(function look() {

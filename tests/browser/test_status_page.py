@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 from playwright.sync_api import Browser, Page, Route, expect
 
+from browsers import PATIENCE_MS
 from held import Held
 from imgpool.service.sqlite import SQLiteRecords
 from serving import PATIENT, SAMPLES, WAIT_S, Server, wait_for
@@ -290,6 +291,7 @@ def test_the_page_of_an_unfinished_image_that_is_deleted_says_that_it_is_gone(
     server.steer(paused=True)
     image = server.upload(samples[1].read_bytes(), "one.png")[1]["images"][0]
     page = browser.new_page()
+    page.set_default_timeout(PATIENCE_MS)
     try:
         page.goto(server.url + image["url"].removeprefix("/api"))
         expect(page.get_by_role("heading", name="Waiting for a worker")).to_be_visible()
