@@ -21,17 +21,22 @@ export function startForm(root, submitted) {
     slider.addEventListener("input", () => setText(output, `${slider.value}${output.dataset.unit ? ` ${output.dataset.unit}` : ""}`));
     slider.dispatchEvent(new Event("input")); // the browser may have kept another value than the page's
   }
+  form.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || event.target.type !== "range") return;
+    event.preventDefault(); // Chromium sends the form from a slider by itself, Firefox does not
+    form.requestSubmit();
+  });
   const button = form.querySelector("button[type=submit]");
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    if (button.ariaDisabled === "true") return;
-    button.ariaDisabled = "true"; // not `disabled`: the button would lose the focus, and who has only a keyboard their place
+    if (button.getAttribute("aria-disabled") === "true") return;
+    button.setAttribute("aria-disabled", "true"); // not `disabled`: the button would lose the focus, and who has only a keyboard their place
     try {
       await submitted(new FormData(form), tell);
     } catch (error) {
       tell(error instanceof TypeError ? "The server does not answer: try again in a moment." : error.message, true);
     } finally {
-      button.ariaDisabled = "false";
+      button.setAttribute("aria-disabled", "false");
     }
   });
 }
