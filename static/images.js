@@ -11,7 +11,7 @@ export function drawSkeletons(list, n) {
   for (let i = 0; i < n; i += 1) {
     const card = blankCard();
     card.dataset.skeleton = "";
-    card.ariaHidden = "true";
+    card.setAttribute("aria-hidden", "true");
     card.inert = true;
     list.append(card);
   }
@@ -68,7 +68,7 @@ function drawCard(card, image) {
     part("name").title = image.name;
     const pick = card.querySelector("input");
     pick.value = image.id;
-    pick.ariaLabel = `Select ${image.name}`;
+    pick.setAttribute("aria-label", `Select ${image.name}`);
   }
   setText(part("name"), image.name);
   setText(part("facts"), (image.width ? `${pixels(image.width, image.height)} · ` : "") + bytes(image.bytes));

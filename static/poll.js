@@ -8,16 +8,24 @@ export class Gone extends Error {}
 
 // A page that is left may be kept as it is, for the way back. What it asks then gets no answer in Firefox, ever.
 let away = false;
-let leaving = new AbortController();
+const asked = new Set(); // what may still be without an answer
 window.addEventListener("pagehide", () => {
   away = true;
-  leaving.abort();
-  leaving = new AbortController();
+  for (const question of asked) question.abort();
+  asked.clear();
 });
 window.addEventListener("pageshow", () => (away = false));
 
 /** Ends a question that takes too long, or when the page is left: then with an AbortError. */
-export const patience = () => AbortSignal.any([AbortSignal.timeout(ANSWER_TIMEOUT_MS), leaving.signal]);
+export function patience() {
+  const question = new AbortController(); // AbortSignal.any() is of 2024, and this is not
+  asked.add(question);
+  setTimeout(() => {
+    asked.delete(question);
+    question.abort(new DOMException("No answer in time.", "TimeoutError")); // of one that was answered nobody hears it
+  }, ANSWER_TIMEOUT_MS);
+  return question.signal;
+}
 
 const seen = new Map(); // address -> ETag of the answer that was returned last
 

@@ -12,6 +12,20 @@ from playwright.sync_api import Page, expect
 from serving import SAMPLES, Server
 
 OpenPage = Callable[..., Page]
+# What browsers have learned after Firefox 115 and Safari 16.4, as far as pages like these might use it.
+TOO_NEW = """
+    for (const [where, ...names] of [
+        [window, "ImageDecoder", "Iterator", "Temporal", "URLPattern", "scheduler", "cookieStore"],
+        [AbortSignal, "any"], [Promise, "withResolvers", "try"], [Object, "groupBy"], [Map, "groupBy"],
+        [Array, "fromAsync"], [URL, "canParse", "parse"], [RegExp, "escape"], [Intl, "DurationFormat"],
+        [Set.prototype, "union", "intersection", "difference", "symmetricDifference", "isSubsetOf", "isDisjointFrom"],
+        [Document.prototype, "startViewTransition"], [Node.prototype, "moveBefore"], [Response.prototype, "bytes"],
+        [Blob.prototype, "bytes"], [HTMLElement.prototype, "showPopover", "hidePopover", "togglePopover", "popover"],
+        [Element.prototype, "checkVisibility", "setHTMLUnsafe", "getHTML", "role",
+            ...Object.keys(Element.prototype).filter((name) => name.startsWith("aria"))],
+        [Object.getPrototypeOf(Object.getPrototypeOf([].values())), "map", "filter", "some", "find", "toArray"],
+    ]) for (const name of names) delete where[name];
+"""
 Filled = tuple[Server, dict[str, str]]
 
 TOKEN = "correct-horse"
@@ -100,6 +114,25 @@ def test_times_are_in_the_readers_zone_and_in_utc_without_javascript(open_page: 
     hours, minutes = (int(part) for part in received[11:16].split(":"))
     there = (hours * 60 + minutes + 5 * 60 + 45) % (24 * 60)
     expect(page.locator("time").first).to_contain_text(f"{there // 60:02d}:{there % 60:02d}:{received[17:19]}")
+
+
+def test_in_older_browsers_the_pages_live_too(open_page: OpenPage, server: Server) -> None:
+    page = open_page("about:blank")
+    page.add_init_script(TOO_NEW)
+    page.goto(f"{server.url}/status")
+    assert page.evaluate("AbortSignal.any === undefined && !('ariaLabel' in document.body)")
+    expect(page.get_by_role("heading", name="No images yet.")).to_be_visible()
+    server.upload((SAMPLES / "tiny-16x16.png").read_bytes(), "tiny.png")
+    page.get_by_role("checkbox", name="Select tiny.png").check()
+    page.get_by_text("Delete selected images (1)").click()
+    page.get_by_role("button", name="Delete for good").click()
+    expect(page.get_by_role("heading", name="No images yet.")).to_be_visible()
+    expect(page.locator(".figure canvas")).to_have_count(5)
+    page.get_by_role("link", name="Upload", exact=True).click()
+    page.get_by_label("Choose photos").set_input_files(SAMPLES / "panorama.jpg")
+    expect(page.locator("[data-total=headline]")).to_have_text("Done")
+    page.get_by_role("link", name="Learn", exact=True).click()
+    expect(page.get_by_role("button", name="Run it").first).to_be_visible()
 
 
 def test_signing_in_and_out(open_page: OpenPage, tmp_path: Path) -> None:

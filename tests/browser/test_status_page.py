@@ -329,6 +329,7 @@ def test_the_last_five_minutes_are_drawn_and_told_in_a_table(server: Server, ope
     assert page.locator('[data-figure="memory"] canvas').evaluate(inked)
     plain = open_page(f"{server.url}/status", java_script_enabled=False)
     expect(plain.locator('[data-series="capacity"] [data-now]')).to_have_text("64")
+    expect(plain.locator(".plot:visible")).to_have_count(0)  # nothing will ever be drawn there
 
 
 def test_a_hundred_thousand_images_scroll_by_and_only_those_near_have_cards(
