@@ -43,7 +43,7 @@ def admission() -> Admission:
 def upload() -> Response:
     """Take images: 202 when at least one was accepted, else the first refusal as a problem."""
     received = receive(service(), admission(), request, visitor().owner)
-    refused = [{"name": name, **problem_fields(refusal)} for name, refusal in received.refused]
+    refused = [{"name": name or "unnamed", **problem_fields(refusal)} for name, refusal in received.refused]
     if not received.accepted:
         return refusal_response(received.refused[0][1], refused=refused)
     response = jsonify({"images": accepted_json(received), "refused": refused})

@@ -91,7 +91,7 @@ class Gate:
             return known
         with self._app.test_request_context("/upload", method="POST"):
             g.visitor = self._guard.visitors.of(request, {})
-            response = refused_page(Received(refused=[(clean_name(""), refusal)]))
+            response = refused_page(Received(refused=[("", refusal)]))
             response = self._app.process_response(response)
             lines = "".join(f"{name}: {value}\r\n" for name, value in response.headers)
             page = response.status, lines, response.get_data()

@@ -33,7 +33,7 @@ MAX_FIELDS = 100  # parts of a form that are no files
 
 @dataclass
 class Received:
-    """What became of the images of one request, in the order in which they came."""
+    """What became of the images of one request, in the order in which they came; "" is the name of a whole request."""
 
     accepted: list[NewImage] = field(default_factory=list)
     refused: list[tuple[str, Refused]] = field(default_factory=list)
@@ -70,7 +70,7 @@ class _Receiver:
 
     def refuse(self, name: str, refusal: Refused) -> None:
         self._service.count_refused(refusal)
-        self.received.refused.append((clean_name(name), refusal))
+        self.received.refused.append((clean_name(name) if name else "", refusal))
 
     def discard(self) -> None:
         if self._upload is not None:

@@ -159,7 +159,9 @@ def test_nothing_chosen_and_no_room_are_pages_too(web: Make, images: dict[str, b
     held.discard()
     assert (full.status_code, full.mimetype) == (503, "text/html")
     assert 1 <= int(full.headers["Retry-After"]) <= 120
-    assert_clean(site, full.text)
+    page = assert_clean(site, full.text)
+    assert "The upload" in page.text  # whose files' names were not read
+    assert "unnamed" not in page.text
 
 
 def test_the_status_page_of_a_busy_pool(web: Make, images: dict[str, bytes]) -> None:
