@@ -64,6 +64,20 @@ def test_it_fits_a_phone_without_scrolling_sideways(open_page: OpenPage, filled:
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
 
 
+def test_all_pages_begin_at_the_same_edge(open_page: OpenPage, filled: Filled) -> None:
+    server, paths = filled
+    page = open_page("about:blank", viewport={"width": 1600, "height": 900})
+    for name, path in paths.items():
+        page.goto(server.url + path)
+        brand, *parts = page.evaluate(
+            """() => Array.from(document.querySelectorAll(".brand, main > *"))
+                .filter((node) => node.checkVisibility() && getComputedStyle(node).position !== "fixed")
+                .map((node) => node.getBoundingClientRect().left)"""
+        )
+        assert parts, name
+        assert set(parts) == {brand}, name
+
+
 @pytest.mark.parametrize("name", PAGES)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_follows_the_colour_scheme_and_text_stands_out(
