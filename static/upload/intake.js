@@ -12,13 +12,16 @@ export function intake(form, take) {
     take(pictures, files.length - pictures.length);
   };
 
-  const listen = (input) =>
-    input.addEventListener("change", () => {
+  const listen = (input) => {
+    const given = () => {
       const files = Array.from(input.files);
       input.value = ""; // or the same file could not be chosen twice
       if (input.webkitdirectory) takeFolder(files);
       else take(files, 0);
-    });
+    };
+    input.addEventListener("change", given);
+    if (input.files.length) given(); // by somebody who was faster than this script
+  };
   listen(form.querySelector("input[type=file]"));
   for (const button of form.querySelectorAll("[data-opens]")) {
     // Fields that only a script can use are not in the page.

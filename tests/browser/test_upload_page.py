@@ -92,6 +92,25 @@ def test_without_javascript_a_refused_file_gets_a_page_that_says_why(open_page: 
     expect(page.get_by_role("region", name="Accepted")).to_contain_text("panorama.jpg")
 
 
+def test_the_sign_of_waiting_for_the_server_is_there_before_it_goes(open_page: OpenPage, server: Server) -> None:
+    page = open_page("about:blank")
+    with page.expect_response("**/icons/waiting.svg") as sign:
+        page.goto(server.url)
+    assert sign.value.ok
+
+
+def test_what_is_chosen_before_the_script_is_there_goes_too(
+    open_page: OpenPage, server: Server, samples: list[Path]
+) -> None:
+    page = open_page("about:blank")
+    script = Held(page, "**/upload.js")
+    page.goto(server.url, wait_until="commit")
+    script.wait()
+    page.get_by_label("Choose photos").set_input_files(samples[1])
+    script.let_go()
+    headline(page, "Done")
+
+
 def test_what_is_chosen_goes_by_itself_and_ends_with_its_thumbnail(
     open_page: OpenPage, server: Server, samples: list[Path]
 ) -> None:
