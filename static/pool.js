@@ -25,6 +25,7 @@ export function drawStatus(status, nameOf = () => undefined) {
   for (const node of document.querySelectorAll("[data-lanes]")) drawLanes(node, status.pool.lanes, nameOf);
   for (const node of document.querySelectorAll("[data-reasons]")) drawReasons(node, status.refused_by);
   for (const node of document.querySelectorAll("[data-refusals]")) drawRefusals(node, status.refusals);
+  for (const node of document.querySelectorAll("[data-none-refused]")) node.hidden = Object.keys(status.refused_by).length > 0;
 }
 
 function showNumber(node, value) {
@@ -134,7 +135,6 @@ function drawReasons(root, refusedBy) {
   }
   // Another server has counted anew since the page was opened.
   for (const [reason, row] of rows) if (!(reason in refusedBy)) row.remove();
-  for (const node of document.querySelectorAll("[data-none-refused]")) node.hidden = root.children.length > 0;
 }
 
 function drawRefusals(root, all) {

@@ -1,7 +1,7 @@
 /** A small line chart as SVG: time in seconds from left to right. Lines differ in colour and in dashes. */
 
 const NS = "http://www.w3.org/2000/svg";
-const [WIDTH, HEIGHT, LEFT, BOTTOM, TOP] = [460, 220, 48, 24, 14];
+const [WIDTH, HEIGHT, LEFT, BOTTOM, TOP] = [460, 248, 48, 24, 42];
 
 const svg = (tag, attributes, text = "") => {
   const node = document.createElementNS(NS, tag);
@@ -43,8 +43,8 @@ export function lineChart(title, unit, series) {
       const [cx, cy] = [x(ms), y(value)];
       root.append(svg("path", { d: `M${cx - 5} ${cy - 5}l10 10m0 -10l-10 10`, class: "chart-end" }));
     }
-    root.append(svg("line", { x1: LEFT + 12, x2: LEFT + 40, y1: TOP + 4 + index * 16, y2: TOP + 4 + index * 16, class: `chart-${each.kind}` }));
-    root.append(svg("text", { x: LEFT + 46, y: TOP + 8 + index * 16, class: "chart-text" }, each.end ? `${each.name} (✕ ${each.end})` : each.name));
+    root.append(svg("line", { x1: LEFT + 12, x2: LEFT + 40, y1: 8 + index * 16, y2: 8 + index * 16, class: `chart-${each.kind}` }));
+    root.append(svg("text", { x: LEFT + 46, y: 12 + index * 16, class: "chart-text" }, each.end ? `${each.name} (✕ ${each.end})` : each.name));
   });
   figure.append(root);
   return figure;
