@@ -15,6 +15,13 @@ from imgpool.scaleout.database import Database
 
 MOST_DOUBLINGS = 6
 
+# Workers live, none has anything to do, and nothing ended for so many seconds: no message is on its way to them.
+_IDLE: LiteralString = (
+    "(SELECT EXISTS (SELECT FROM members WHERE kind = 'worker' AND seen_at > now() - %s * interval '1 second') "
+    "AND NOT EXISTS (SELECT FROM images WHERE state BETWEEN 'processing' AND 'processing') "
+    "AND coalesce((SELECT max(finished_at) FROM images), 0) < extract(epoch FROM now()) - %s)"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Expired:
@@ -65,15 +72,17 @@ class Leftovers:
         """IDs, oldest first, of at most `limit` queued images that have to be sent (again), each counted as sent now.
 
         These are the ones that went back into the queue, and those that were sent longer than `after_s` ago and nobody
-        has begun: twice as long each time, since a queue may just be long. Who fails to send them finds them again.
+        has begun: twice as long each time, since a queue may just be long, unless the workers wait for something to do.
+        Who fails to send them finds them again.
         """
         rows = self._database.rows(
-            "UPDATE images SET sent_at = clock_timestamp(), sendings = sendings + 1 WHERE id = ANY(ARRAY("
+            "UPDATE images SET sent_at = clock_timestamp(), sendings = sendings + 1 WHERE id = ANY(ARRAY("  # noqa: S608 - constants
             "SELECT id FROM images WHERE state BETWEEN 'queued' AND 'queued' AND (sent_at IS NULL OR "
-            "sent_at < clock_timestamp() - %s * (1 << least(sendings - 1, %s)) * interval '1 second') "
+            "sent_at < clock_timestamp() - %s * interval '1 second' "
+            f"* (1 << CASE WHEN {_IDLE} THEN 0 ELSE least(sendings - 1, %s) END)) "
             "ORDER BY state, sequence LIMIT %s FOR UPDATE SKIP LOCKED)) "  # as in PostgresRecords.backlog
             "RETURNING sequence, id",
-            (after_s, MOST_DOUBLINGS, limit),
+            (after_s, after_s, after_s, MOST_DOUBLINGS, limit),
         )
         return [str(image_id) for _, image_id in sorted(rows)]
 

@@ -110,6 +110,19 @@ def test_lost_messages_are_found_later_each_time_and_given_back_images_at_once(d
     assert leftovers.due(30.0, 10) == [], "a long queue is no loss"
     later(30)
     assert len(leftovers.due(30.0, 10)) == 3
+    later(31)
+    assert leftovers.due(30.0, 10) == []
+    Members(database).beat("node/1", "worker", "a", 1, 1)
+    assert len(leftovers.due(30.0, 10)) == 3, "there is a worker, and it has nothing to do"
+    assert leftovers.due(30.0, 10) == []
+    worker.add(new_image(4))
+    assert worker.begin(new_image(4).id, 1.0) is not None
+    later(31)
+    assert leftovers.due(30.0, 10) == [], "it has"
+    assert worker.finish(new_image(4).id, time.time(), DONE)
+    assert leftovers.due(30.0, 10) == [], "it had until a moment ago"
+    later(1000)
+    assert len(leftovers.due(30.0, 10)) == 3
     assert worker.begin(IMAGE, 1.0) is not None
     assert worker.hand_back(IMAGE)
     assert leftovers.due(30.0, 10) == [IMAGE]

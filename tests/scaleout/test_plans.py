@@ -40,6 +40,7 @@ def after_a_flood(database_url: str) -> Iterator[Noting]:
         )
         connection.execute("ANALYZE images")
         connection.execute("UPDATE images SET state = 'done', owner = NULL")
+        connection.execute("INSERT INTO members (name, kind, host, pid, concurrency) VALUES ('a', 'worker', 'a', 1, 1)")
     yield database
     database.close()
 
