@@ -17,6 +17,7 @@ import { wordOf } from "./upload/words.js";
 
 const form = document.querySelector("[data-upload]");
 const panel = document.querySelector("section[data-uploads]");
+const scroller = panel.querySelector("[data-scroller]");
 const files = new Files();
 const sender = new Sender(files, form.dataset.uploads);
 const total = new Total(panel, files, sender.door);
@@ -31,7 +32,7 @@ function countWaits() {
   waits = new Map(waiting.map((entry, at) => [entry, perS === null ? asks : { word: "turn", seconds: (at + 1) / perS }]));
 }
 
-const list = new List(panel.querySelector("[data-scroller]"), files, {
+const list = new List(scroller, files, {
   door: sender.door,
   pageOf,
   waitOf: (entry) => waits.get(entry) ?? null,
@@ -51,7 +52,7 @@ const actions = {
   },
 };
 
-panel.querySelector("[data-scroller]").addEventListener("click", ({ target }) => {
+scroller.addEventListener("click", ({ target }) => {
   const button = target.closest("button[data-does]");
   const row = button?.closest("[role=listitem]");
   if (!row?.entry) return;
@@ -89,7 +90,12 @@ function draw() {
     clear: counts.done > 0 && files.total(OPEN) + files.total(AT_SERVER) === 0,
     forget: counts.lost > 0,
   };
-  for (const button of panel.querySelectorAll("[data-all]")) button.hidden = !shown[button.dataset.all];
+  for (const button of panel.querySelectorAll("[data-all]")) {
+    const hide = !shown[button.dataset.all];
+    // The focus must not fall off the page with a button that goes.
+    if (hide && button === document.activeElement) (files.entries.length ? scroller : form.querySelector("input")).focus();
+    button.hidden = hide;
+  }
   for (const button of panel.querySelectorAll("[data-filter]")) {
     const n = files.where(FILTERS[button.dataset.filter]).length;
     setText(button.querySelector("span"), count(n));

@@ -492,6 +492,17 @@ def test_by_keyboard_alone_paused_resumed_cancelled_and_tried_again(
     headline(page, "1 of 2 done, 1 needs a look")
 
 
+def test_the_focus_stays_on_the_page_when_a_button_for_all_files_goes(
+    open_page: OpenPage, server: Server, samples: list[Path]
+) -> None:
+    page = open_page(server.url)
+    page.context.set_offline(True)
+    page.get_by_label("Choose photos").set_input_files(samples)
+    page.get_by_role("button", name="Pause all").press("Enter")
+    expect(page.get_by_role("button", name="Resume all")).to_be_visible()
+    expect(page.locator("[data-scroller]")).to_be_focused()
+
+
 def test_a_long_list_has_only_the_rows_that_can_be_seen(open_page: OpenPage, server: Server, tmp_path: Path) -> None:
     page = open_page(server.url)
     throttle(page, 10_000)
