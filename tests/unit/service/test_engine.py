@@ -334,7 +334,7 @@ def test_a_drain_finishes_what_was_accepted(start: Start, images: dict[str, byte
     service = start(workers=1)
     for _ in range(5):
         take(service, images["jpeg"])
-    assert service.stop() == ()
+    assert service.stop(WAIT_S) == ()
     again = start()
     assert again.records.counts().done == 5
 
@@ -343,7 +343,7 @@ def test_a_drain_waits_for_an_upload_that_holds_a_slot(start: Start, images: dic
     service = start()
     upload = service.admit()
     upload.write(images["jpeg"])
-    stopping = threading.Thread(target=service.stop)
+    stopping = threading.Thread(target=service.stop, args=(WAIT_S,))
     stopping.start()
     service.until(lambda: not service.accepting)
     image = upload.accept("late.jpg")
