@@ -65,7 +65,13 @@ def run_load(
             progress(record, follower.waiting)
             time.sleep(min(STEER_EVERY_S, max(0.0, plan.duration_s - now)))
         session.over.set()
-        _wait(lambda: record.under_way == 0, LAST_ANSWERS_S, record, follower.waiting, progress)
+        _wait(
+            lambda: record.under_way == 0 and (session.all_arrived.is_set() or not open_loop),
+            LAST_ANSWERS_S,
+            record,
+            follower.waiting,
+            progress,
+        )
         limit = record.now() + follow_s
         while follower.waiting and not follower.gone and record.now() < limit:
             progress(record, follower.waiting)

@@ -34,6 +34,7 @@ class Session:
         self.record = Record()
         self.follower = Follower(target, self.record)
         self.over = threading.Event()
+        self.all_arrived = threading.Event()  # each upload of a plan of arrivals has been offered, and is answered
         self.until_done = False  # whether a user goes on only when its image has ended
         self._pictures = in_turn(pictures)
         self._told = told

@@ -96,6 +96,7 @@ USERS: dict[str, type[ImgpoolUser]] = {
 
 class Arrivals(User):
     """One Locust user that starts a client for each arrival of the plan, when it is due, whatever became of the others.
+    A program that is late itself starts those that were due by the end all the same.
 
     Locust's own users wait for their last answer before they ask again, and so spare a server that is slow.
     """
@@ -116,12 +117,13 @@ class Arrivals(User):
                     time.sleep(wait_s)
                 elif number % 50 == 49:
                     gevent.sleep(0)  # late: let the others run, and catch up
-                if session.over.is_set():
+                if session.record.interrupted_s is not None:
                     break
                 clients.spawn(session.offer, behaviours[number % len(behaviours)], due_s)
             clients.join()
         finally:
             clients.kill()
+            session.all_arrived.set()
         raise StopUser
 
 
