@@ -16,7 +16,8 @@ from serving import WAIT_S
 PATIENCE_MS = 1000 * WAIT_S  # no test waits this long unless it fails
 
 
-def program_of(engine: str, *names: str) -> str:
+@contextmanager
+def installed(engine: str, *names: str, **options: Any) -> Iterator[Browser]:
     """The first of these programs that there is. Without one the test is skipped, and fails under CI."""
     found = next((path for path in map(shutil.which, names) if path), None)
     if found is None:
@@ -24,13 +25,6 @@ def program_of(engine: str, *names: str) -> str:
         if os.environ.get("CI") == "true":
             pytest.fail(reason)
         pytest.skip(reason)
-    return found
-
-
-@contextmanager
-def installed(engine: str, *names: str, **options: Any) -> Iterator[Browser]:
-    """A browser of the program that there is."""
-    found = program_of(engine, *names)
     expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         browser = getattr(playwright, engine).launch(executable_path=found, timeout=PATIENCE_MS, **options)

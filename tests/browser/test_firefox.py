@@ -14,14 +14,12 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from browsers import installed, program_of
+from browsers import installed
 from held import Held
 from pictures import with_camera_exif
-from plain_firefox import PlainFirefox
 from serving import SAMPLES, Server, wait_for
 from slow_line import SlowLine
 
-NAMES = ("firefox-esr", "firefox")
 SLOW_BYTES_PER_S = 200_000  # so that what is on its way stays so until it was looked at
 OpenPage = Callable[..., Page]
 
@@ -29,7 +27,7 @@ OpenPage = Callable[..., Page]
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Playwright speaks WebDriver BiDi to an installed Firefox (channel moz-firefox)."""
-    with installed("firefox", *NAMES, channel="moz-firefox") as firefox:
+    with installed("firefox", "firefox-esr", "firefox", channel="moz-firefox") as firefox:
         yield firefox
 
 
@@ -176,26 +174,3 @@ def test_steering_and_a_lab_run(open_page: OpenPage, server: Server) -> None:
     expect(lab.locator("[data-lab-verdict]")).to_contain_text("✓ Right.")
     lab.get_by_role("button", name="To the end").click()
     expect(lab.locator("[data-lab-now]")).to_have_text(re.compile(r"^(\d+) of \1\b"))
-
-
-def test_without_scripts_the_form_and_all_pages_do_their_work(server: Server, tmp_path: Path) -> None:
-    with PlainFirefox(program_of("firefox", *NAMES), tmp_path / "profile") as plain:
-        plain.open(server.url)
-        assert not plain.shows(".ways")
-        plain.choose("#file", SAMPLES / "city.webp", SAMPLES / "hostile" / "bomb.png")
-        plain.click(".send button")
-        plain.sees("h1", "1 accepted, 1 refused")
-        server.wait_until_settled()
-        plain.click("a.verdict-name")
-        plain.sees("h1", "city.webp")
-        plain.sees(".variants", "1600")
-        assert not plain.shows("[data-copy]")
-        plain.open(f"{server.url}/status?hold")
-        plain.sees(".hold", "This page is held still.")
-        plain.sees('.sums [data-field="counts.done"]', "1")
-        assert not plain.shows(".plot")
-        plain.click("[data-pause]")
-        plain.sees("h1", "The pool is paused")
-        plain.open(f"{server.url}/learn")
-        plain.sees(".lab-needs", "needs JavaScript")
-        plain.sees(".code", "import")
