@@ -145,7 +145,7 @@ class Server:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
         self.process.wait(END_S)
-        self._wait_until_gone(family)
+        self.wait_until_gone(family)
 
     def stop(self) -> int:
         """SIGTERM, and wait: returns the exit status."""
@@ -153,10 +153,11 @@ class Server:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         status = self.process.wait(END_S)
-        self._wait_until_gone(family)
+        self.wait_until_gone(family)
         return status
 
-    def _wait_until_gone(self, family: list[psutil.Process]) -> None:
+    def wait_until_gone(self, family: list[psutil.Process]) -> None:
+        """Until none of its `family` of before is left, which nobody knows any more when the master has ended."""
         wait_for(lambda: not any(lives(process) for process in family), f"the end of {family}", END_S)
         self._reader.join(END_S)
 

@@ -125,10 +125,11 @@ def test_ctrl_c_in_a_flood_of_connections_finishes_what_was_accepted(tmp_path: P
         sockets = [socket.create_connection(("127.0.0.1", server.port), timeout=WAIT_S) for _ in range(90)]
         for sock in sockets:
             sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
-        for process in server.family()[:2]:
+        family = server.family()
+        for process in family[:2]:
             process.send_signal(signal.SIGINT)
         assert server.process.wait(END_S) == 0
-        server.stop()  # nothing of it is left
+        server.wait_until_gone(family)
         for sock in sockets:
             sock.close()
         with Server(server.data_dir) as again:

@@ -74,6 +74,7 @@ def test_a_full_queue_is_handed_over_within_the_drain_limit(tmp_path: Path) -> N
     begun[0].sendall(b"GET /readyz HTTP/1.1\r\n")
     begun[1].sendall(b"POST /api/images HTTP/1.1\r\n")
     assert server.status_of("/healthz") == 200  # both have been taken
+    family = server.family()
     with Stopwatch() as watch:
         server.process.send_signal(signal.SIGTERM)
         ask_until_it_stops(asking)  # the two have not been given up yet
@@ -88,7 +89,7 @@ def test_a_full_queue_is_handed_over_within_the_drain_limit(tmp_path: Path) -> N
         assert b"Retry-After: 5" in answers[1]
         assert server.process.wait(WAIT_S) == 0
     assert watch.s < 2.5 + 3, watch.s
-    server.stop()  # nothing of it is left
+    server.wait_until_gone(family)
     rows, _ = Ledger(tmp_path / "data").read()
     left = sum(row.state == "queued" for row in rows.values())
     assert left > 0
@@ -111,7 +112,8 @@ def test_a_second_signal_stops_at_once_and_loses_nothing(
     server, ids = filled(tmp_path / "data", "--drain-timeout-s", "60")
     asking = http.client.HTTPConnection("127.0.0.1", server.port, timeout=WAIT_S)
     ask(asking)
-    receivers = server.family()[: 2 if to_group else 1]
+    family = server.family()
+    receivers = family[: 2 if to_group else 1]
     for process in receivers:
         process.send_signal(first)
     ask_until_it_stops(asking)
@@ -120,7 +122,7 @@ def test_a_second_signal_stops_at_once_and_loses_nothing(
         for process in receivers:
             process.send_signal(second)
         assert server.process.wait(WAIT_S) == 0
-    server.stop()  # nothing of it is left
+    server.wait_until_gone(family)
     assert watch.s < 2.5, watch.s
     rows, _ = Ledger(tmp_path / "data").read()
     assert all(row.state in ("queued", "done") for row in rows.values())
