@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import suppress
 from dataclasses import dataclass
 
 from imgpool.scaleout.database import Database
 from imgpool.service.records import NewImage, StoreError
-
-WAIT_S = 120.0  # no test waits this long unless it fails
+from serving import wait_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +48,13 @@ def look(database: Database) -> Moment:
 
 def wait_until_it_answers(database: Database) -> None:
     """Of one that was away and is back: as one sees it who asked it meanwhile."""
-    limit = time.monotonic() + WAIT_S
-    while True:
+
+    def answers() -> bool:
         with suppress(StoreError):
-            database.rows("SELECT 1")
-            return
-        assert time.monotonic() < limit, "the database does not answer"
-        time.sleep(0.02)
+            return bool(database.rows("SELECT 1"))
+        return False
+
+    wait_for(answers, "the database to answer")
 
 
 def new_image(number: int) -> NewImage:

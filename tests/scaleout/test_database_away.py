@@ -25,10 +25,10 @@ from imgpool.scaleout.overview import FRESH_S
 from imgpool.scaleout.postgres import PostgresRecords
 from imgpool.scaleout.schema import STEPS
 from imgpool.service import Service, StoreBusy, StoreError
-from scaleout.laws import WAIT_S, look, new_image, wait_until_it_answers
+from scaleout.laws import look, new_image, wait_until_it_answers
 from servers.postgresql import PostgreSQL
 from servers.redis import Redis
-from serving import wait_for
+from serving import WAIT_S, wait_for
 
 SLACK_S = 3.0  # of a machine that is busy with something else
 

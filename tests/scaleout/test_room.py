@@ -19,8 +19,9 @@ from imgpool.scaleout.postgres import PostgresRecords
 from imgpool.scaleout.room import Room, RoomStatistics
 from imgpool.scaleout.schema import STEPS
 from imgpool.service.records import Outcome, StoreError
-from scaleout.laws import WAIT_S, look, new_image, wait_until_it_answers
+from scaleout.laws import look, new_image, wait_until_it_answers
 from servers.postgresql import PostgreSQL
+from serving import WAIT_S
 
 CAPACITY = 32
 
