@@ -80,6 +80,13 @@ for (const button of panel.querySelectorAll("[data-filter]")) {
   });
 }
 
+/** Puts the focus where it does not fall off the page with what had it. */
+function keepFocus() {
+  if (files.entries.length === 0) form.querySelector("input").focus();
+  else if (scroller.dataset.empty === "yes") panel.querySelector('[data-filter][aria-pressed="true"]').focus();
+  else scroller.focus();
+}
+
 function draw() {
   const { counts } = files;
   document.documentElement.dataset.list = files.entries.length ? "some" : "none";
@@ -92,10 +99,10 @@ function draw() {
   };
   for (const button of panel.querySelectorAll("[data-all]")) {
     const hide = !shown[button.dataset.all];
-    // The focus must not fall off the page with a button that goes.
-    if (hide && button === document.activeElement) (files.entries.length ? scroller : form.querySelector("input")).focus();
+    if (hide && button === document.activeElement) keepFocus();
     button.hidden = hide;
   }
+  if (scroller === document.activeElement && scroller.dataset.empty === "yes") keepFocus(); // its last row has gone
   for (const button of panel.querySelectorAll("[data-filter]")) {
     const n = files.where(FILTERS[button.dataset.filter]).length;
     setText(button.querySelector("span"), count(n));

@@ -501,6 +501,11 @@ def test_the_focus_stays_on_the_page_when_a_button_for_all_files_goes(
     page.get_by_role("button", name="Pause all").press("Enter")
     expect(page.get_by_role("button", name="Resume all")).to_be_visible()
     expect(page.locator("[data-scroller]")).to_be_focused()
+    page.get_by_role("button", name="Done", exact=False).click()
+    expect(page.locator("[data-scroller]")).to_be_hidden()
+    page.get_by_role("button", name="Resume all").press("Enter")
+    expect(page.get_by_role("button", name="Pause all")).to_be_visible()
+    expect(page.get_by_role("button", name="Done", exact=False)).to_be_focused()
 
 
 def test_a_long_list_has_only_the_rows_that_can_be_seen(open_page: OpenPage, server: Server, tmp_path: Path) -> None:
