@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 SWEEP_BATCH = 500
 COPY_BYTES = 1024 * 1024
+NO_SECRET = 0o666  # less the umask, as all files here: hosts may share a directory as different users of one group
 
 
 class Directory:
@@ -43,8 +44,8 @@ class Directory:
 
     def _claim(self, data_dir: Path) -> None:
         """Two data directories with one output directory would sweep away each other's variants."""
-        owner = made_once(data_dir / "data-id", secrets.token_hex(16))
-        if made_once(self._output / ".imgpool-data-id", owner) != owner:
+        owner = made_once(data_dir / "data-id", secrets.token_hex(16), NO_SECRET)
+        if made_once(self._output / ".imgpool-data-id", owner, NO_SECRET) != owner:
             raise SettingError(
                 f"--output-dir: '{self._output}' is not allowed: it holds the variants of another data directory than "
                 f"'{data_dir}'; allowed: a directory of its own"

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import errno
 import os
-import tempfile
+import secrets
 from contextlib import suppress
 from pathlib import Path
 
-NO_HARD_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK)
+# FAT; SMB, under two numbers on a Mac; a bucket that is mounted by FUSE; too many links to one file.
+NO_HARD_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
 
 
-def made_once(path: Path, text: str) -> str:
+def made_once(path: Path, text: str, mode: int = 0o600) -> str:
     """What the file `path` holds: `text`, unless it was there already. Of many that begin at the same moment, on
-    several hosts too, one is the first and all get its text. Whole after a power cut, and nobody else's to read (0600).
+    several hosts too, one is the first and all get its text. Whole after a power cut. Nobody else's to read, unless
+    `mode`, less the umask, says so.
 
     Blocks for the disk. Raises OSError.
     """
     if not path.exists():
-        descriptor, name = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)
-        aside = Path(name)
+        aside = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
         try:
-            with os.fdopen(descriptor, "w") as file:
+            with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as file:
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())

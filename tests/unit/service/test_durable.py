@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from imgpool.service.directory import Directory
 from imgpool.service.durable import made_once
 
 AT_ONCE = 4
@@ -23,6 +24,16 @@ def test_it_is_made_once_and_nothing_else_is_left(tmp_path: Path) -> None:
     assert made_once(path, "second") == "first"
     assert path.stat().st_mode & 0o777 == 0o600
     assert [path.name for path in tmp_path.iterdir()] == ["id"]
+
+
+def test_what_is_no_secret_is_for_whom_the_umask_says(tmp_path: Path) -> None:
+    before = os.umask(0o002)
+    try:
+        Directory(tmp_path / "data", tmp_path / "output")
+    finally:
+        os.umask(before)
+    for path in (tmp_path / "data" / "data-id", tmp_path / "output" / ".imgpool-data-id"):
+        assert path.stat().st_mode & 0o777 == 0o664
 
 
 @pytest.mark.parametrize("known", [False, True])
@@ -49,9 +60,10 @@ def test_all_that_come_at_the_same_moment_get_what_the_first_wrote(
     assert [path.name for path in tmp_path.iterdir()] == ["id"]
 
 
-def test_a_disk_without_hard_links_is_no_obstacle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_a_disk_without_hard_links_is_no_obstacle(tmp_path: Path, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_links(*paths: object, **options: object) -> None:
-        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+        raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "link", no_links)
     assert made_once(tmp_path / "id", "text") == "text"
