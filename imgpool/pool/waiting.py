@@ -46,8 +46,8 @@ class Waiter:
 class Line(deque[Waiter]):
     """Those who wait for the same thing, the longest wait first. `lock` is the channel's.
 
-    A deque, because a channel asks on every call whether anybody waits. It is held under `lock` by whoever
-    calls anything but `wait`.
+    A deque, because a channel asks on every call whether anybody waits. `lock` is held by whoever calls
+    anything but `wait` and `withdraw`.
     """
 
     def __init__(self, name: str, lock: threading.Lock) -> None:
