@@ -32,7 +32,8 @@ export async function remember(files) {
   let mine = sessionStorage.getItem(PREFIX) ?? newName();
   const channel = new BroadcastChannel(PREFIX);
   const open = await living(channel);
-  if (open.has(mine)) mine = newName(); // this tab is a copy of another one
+  // This tab is a copy of another one, or was closed and opened again, and another one goes on with its list.
+  if (open.has(mine) || localStorage.getItem(PREFIX + mine) === null) mine = newName();
   sessionStorage.setItem(PREFIX, mine);
 
   const left = Object.keys(localStorage).filter((key) => key.startsWith(PREFIX) && !open.has(key.slice(PREFIX.length)));

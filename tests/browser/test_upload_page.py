@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import urllib.request
@@ -384,6 +385,23 @@ def test_a_tab_that_is_slow_to_say_that_it_lives_gets_its_list_back(
     first.close()
     second.reload()
     expect(row(second, photo.name)).to_contain_text("Choose this file again")
+
+
+def test_a_closed_tab_that_is_opened_again_is_another_one_when_its_list_goes_on_elsewhere(
+    open_page: OpenPage, server: Server
+) -> None:
+    """Else it would say that it lives, and be given back a list that is taken care of."""
+    first = open_page(f"{server.url}/healthz")
+    entry = {"path": "a.jpg", "name": "a.jpg", "size": 1, "modified": 1, "state": "sending"}
+    first.evaluate("(text) => localStorage.setItem('imgpool.uploads.closed', text)", json.dumps([entry]))
+    first.goto(server.url)
+    expect(row(first, "a.jpg")).to_contain_text("Choose this file again")
+    again = first.context.new_page()
+    again.add_init_script("sessionStorage.setItem('imgpool.uploads.', 'closed')")
+    again.goto(server.url)
+    name = "sessionStorage.getItem('imgpool.uploads.')"
+    wait_for(lambda: again.evaluate(name) != "closed", "another name")
+    expect(row(first, "a.jpg")).to_contain_text("Choose this file again")
 
 
 def test_nothing_moves_while_files_are_sent(open_page: OpenPage, server: Server, samples: list[Path]) -> None:
