@@ -12,6 +12,7 @@ import os
 import select
 import socket
 import sys
+import threading
 import time
 from typing import Any
 
@@ -30,6 +31,7 @@ from imgpool.service.workshop import Workshop
 log = logging.getLogger(__name__)
 
 AGAIN_S = 1.0
+STOP_S = 10.0  # for all that a stop does beside finishing images
 
 
 class Worker:
@@ -66,7 +68,9 @@ class Worker:
         cluster.close()
 
     def run(self) -> int:
-        """Work until SIGTERM or Ctrl-C, then finish what is under way; returns the exit status."""
+        """Work until SIGTERM or Ctrl-C, then finish what is under way; returns the exit status. Ends the program when
+        that takes 10 s longer than an image may take.
+        """
         worker = self.app.Worker(hostname=self._node, concurrency=self._concurrency, pool_cls="prefork", quiet=True)
         worker.start()
         return int(worker.exitcode or 0)
@@ -81,6 +85,15 @@ class Worker:
 
     def _shutting_down(self, **_: Any) -> None:
         self._close_write_end()
+        # A warm shutdown of Celery's was seen not to end, after its broker and a process of its pool had been killed.
+        limit = threading.Timer(self._settings.job_timeout_s + STOP_S, self._end_now)
+        limit.daemon = True
+        limit.start()
+
+    def _end_now(self) -> None:
+        """The processes of the pool end with this one; what they had in hand goes to others after its lease."""
+        log.error("Celery does not end: all that could be finished is, so the worker ends without it")
+        os._exit(1)
 
     def _close_write_end(self) -> None:
         if self._stop_write >= 0:

@@ -24,6 +24,15 @@ from servers.rabbitmq import RabbitMQ
 from servers.redis import Redis
 from serving import BROKEN, WAIT_S, Server, wait_for
 
+# A Celery whose warm shutdown does not end.
+HANGS = """
+import time
+from celery.concurrency.prefork import TaskPool
+from imgpool.cli import main
+TaskPool.on_stop = lambda pool: time.sleep(600)
+main()
+"""
+
 
 def decoders(worker: Server) -> list[psutil.Process]:
     """Those of the pool processes that live."""
@@ -219,3 +228,14 @@ def test_a_cold_shutdown_leaves_what_is_under_way_to_others(
         witness.end_leases()
         wait_for(lambda: state(web, image_id) == "done", "the other worker")
         assert web.get(f"/api/images/{image_id}")["attempts"] == 2
+
+
+def test_a_worker_ends_in_time_also_when_celery_does_not(
+    tmp_path: Path, redis: Redis, database_url: str, shared: str
+) -> None:
+    env = {"IMGPOOL_BROKER": redis.url, "IMGPOOL_DATABASE": database_url, "IMGPOOL_FILES": shared}
+    options = ("--workers", "1", "--job-timeout-s", "1")
+    command = [sys.executable, "-c", HANGS, "worker", "--data-dir", str(tmp_path / "worker"), *options]
+    with Server(tmp_path / "worker", command=command, serving="working for ", **env) as worker:
+        assert worker.stop() == 1
+        assert "Celery does not end" in "\n".join(worker.log)
